@@ -1,0 +1,3 @@
+//! Callgate: the checkpoint before each tool call of an AI agent.
+
+pub mod domain;
