@@ -1,9 +1,7 @@
 //! What a tool can do to you.
 
 /// How much harm a tool call can do, least first: the order is the meaning.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Sensitivity {
     /// Reads what anybody may know.
