@@ -6,6 +6,7 @@ pub mod v1 {
         clippy::all,
         clippy::pedantic,
         clippy::allow_attributes,
+        clippy::as_conversions,
         clippy::allow_attributes_without_reason,
         reason = "generated code"
     )]

@@ -88,6 +88,19 @@ pub fn is_invisible(character: char) -> bool {
     )
 }
 
+impl serde::Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::tool(&text).map_err(serde::de::Error::custom)
+    }
+}
+
 impl Deref for Name {
     type Target = str;
 
@@ -127,7 +140,7 @@ mod tests {
     #[test]
     fn a_name_is_what_its_bytes_are() {
         assert_eq!(Name::new("dev_user").unwrap().as_str(), "dev_user");
-        assert_eq!(Name::new("héloïse müller").unwrap().len(), 16);
+        assert_eq!(Name::new("héloïse müller").unwrap().len(), 17);
         assert!(Name::tool("mcp:resources/read").is_ok());
     }
 

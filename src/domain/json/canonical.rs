@@ -1,0 +1,101 @@
+//! The canonical form: RFC 8785, but for numbers that no double stands for.
+//!
+//! No spaces, members in the order of their UTF-16 code units, the fewest escapes. A number whose value
+//! differs from the decimal value of its double's shortest round-trip form keeps its own value, so that
+//! 9007199254740993 and 9007199254740992 never share a digest. The form is JSON and reads back as itself.
+
+use std::{cmp::Ordering, fmt::Write as _};
+
+use super::Value;
+
+impl Value {
+    /// The canonical form.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let mut out = String::with_capacity(256);
+        self.write_canonical(&mut out);
+        out
+    }
+
+    /// Appends the canonical form. Recursion is as deep as the value, which [`super::parse`] bounds.
+    pub fn write_canonical(&self, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(true) => out.push_str("true"),
+            Self::Bool(false) => out.push_str("false"),
+            Self::Number(number) => number.write_canonical(out),
+            Self::String(text) => write_string(text, out),
+            Self::Array(items) => write_array(items, out),
+            Self::Object(members) => write_object(members, out),
+        }
+    }
+}
+
+fn write_array(items: &[Value], out: &mut String) {
+    out.push('[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        item.write_canonical(out);
+    }
+    out.push(']');
+}
+
+fn write_object(members: &[(String, Value)], out: &mut String) {
+    out.push('{');
+    for (index, (key, value)) in members.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_string(key, out);
+        out.push(':');
+        value.write_canonical(out);
+    }
+    out.push('}');
+}
+
+/// Appends a string in quotes with the fewest escapes.
+///
+/// Source: RFC 8785, section 3.2.2.2.
+pub fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    let mut rest = text;
+    while let Some((plain, special, after)) = split_at_special(rest) {
+        out.push_str(plain);
+        match special {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            0x08 => out.push_str("\\b"),
+            b'\t' => out.push_str("\\t"),
+            b'\n' => out.push_str("\\n"),
+            0x0c => out.push_str("\\f"),
+            b'\r' => out.push_str("\\r"),
+            control => {
+                // Writing to a string can't fail.
+                let _ = write!(out, "\\u{control:04x}");
+            }
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+/// What stands before the first character that needs an escape, that character, and what follows it.
+fn split_at_special(text: &str) -> Option<(&str, u8, &str)> {
+    let at = text.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
+    let (plain, rest) = text.split_at_checked(at)?;
+    let special = rest.bytes().next()?;
+    let (_, after) = rest.split_at_checked(1)?;
+    Some((plain, special, after))
+}
+
+/// Compares two keys by their UTF-16 code units without encoding them.
+///
+/// The order of UTF-8 bytes is the order of code points. UTF-16 differs in one thing: U+E000 to U+FFFF, whose
+/// first byte is EE or EF, come after the characters that take a surrogate pair, whose first byte is F0 to F4.
+pub fn utf16_order(left: &str, right: &str) -> Ordering {
+    let weight = |byte: u8| if matches!(byte, 0xee | 0xef) { byte | 0x10 } else { byte };
+    left.bytes().map(weight).cmp(right.bytes().map(weight))
+}

@@ -1,0 +1,251 @@
+//! The decision about one tool call, and about the use of one of Callgate's own rights.
+//!
+//! Total: every question has an answer, nothing panics, nothing is looked up elsewhere, and the same policy and
+//! question always give the same answer. Whatever isn't known is denied. Only reasons are decided here; the
+//! decision follows from the reason, so the two can't disagree, and an explanation holds the very verdict.
+
+use std::sync::Arc;
+
+use super::{
+    Policy,
+    document::Mode,
+    resource::{Code, Effect, tool_key},
+    stage::Stage,
+    user::{HeldRole, MatchedPermission, User},
+};
+use crate::domain::{name::Name, sensitivity::Sensitivity};
+
+/// The sensitivity of a tool that no entry names.
+const UNNAMED_SENSITIVITY: Sensitivity = Sensitivity::High;
+
+/// A tool call that somebody wants to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// On whose behalf.
+    pub user: &'a str,
+    /// The server that has the tool.
+    pub server: &'a str,
+    /// The tool.
+    pub tool: &'a str,
+}
+
+/// What becomes of a tool call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// It may run.
+    Allow,
+    /// It must not run.
+    Deny,
+    /// It may run when humans have agreed.
+    ApprovalRequired,
+}
+
+/// Why a verdict is as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VerdictReason {
+    /// A permission allows it, and no human is needed.
+    Allowed,
+    /// A permission allows it, and its sensitivity needs humans.
+    ApprovalRequired,
+    /// The policy has no such user.
+    UnknownUser,
+    /// The user is disabled.
+    UserDisabled,
+    /// No entry names the tool.
+    UnknownTool,
+    /// A permission denies it.
+    PermissionDenied,
+    /// No permission allows it.
+    PermissionMissing,
+    /// It would need humans, whom the policy doesn't ask.
+    WorkflowOff,
+}
+
+impl VerdictReason {
+    /// The decision that follows.
+    #[must_use]
+    pub fn decision(self) -> Decision {
+        match self {
+            Self::Allowed => Decision::Allow,
+            Self::ApprovalRequired => Decision::ApprovalRequired,
+            Self::UnknownUser
+            | Self::UserDisabled
+            | Self::UnknownTool
+            | Self::PermissionDenied
+            | Self::PermissionMissing
+            | Self::WorkflowOff => Decision::Deny,
+        }
+    }
+
+    /// The word for it in audit entries and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "ALLOWED",
+            Self::ApprovalRequired => "APPROVAL_REQUIRED",
+            Self::UnknownUser => "UNKNOWN_USER",
+            Self::UserDisabled => "USER_DISABLED",
+            Self::UnknownTool => "UNKNOWN_TOOL",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::PermissionMissing => "PERMISSION_MISSING",
+            Self::WorkflowOff => "WORKFLOW_OFF",
+        }
+    }
+}
+
+/// The answer to a question; small, and without ties to the policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What becomes of the call.
+    pub decision: Decision,
+    /// Why.
+    pub reason: VerdictReason,
+    /// What the tool can do to you; HIGH for a tool that no entry names.
+    pub sensitivity: Sensitivity,
+    /// The key that permissions had to match.
+    pub resource_key: Arc<str>,
+    /// The code that permissions had to have.
+    pub permission_code: Code,
+    /// The effective roles of the user, in order; none for an unknown user.
+    pub roles: Arc<[Name]>,
+    /// The stages that must be passed; none unless approval is required.
+    pub stages: Arc<[Stage]>,
+    /// The version of the policy that answered.
+    pub policy_version: u64,
+}
+
+/// A verdict with everything it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// What [`evaluate`] answers.
+    pub verdict: Verdict,
+    /// The user's roles and how they came by each.
+    pub held_roles: Vec<HeldRole>,
+    /// Every permission that matched, of every role, also where it changed nothing.
+    pub matched: Vec<MatchedPermission>,
+}
+
+/// Whether one of Callgate's own rights may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permit {
+    /// It may.
+    Granted,
+    /// It may not: `UnknownUser`, `UserDisabled`, `PermissionDenied` or `PermissionMissing`.
+    Refused(VerdictReason),
+}
+
+impl Permit {
+    /// Whether it may.
+    #[must_use]
+    pub fn is_granted(self) -> bool {
+        self == Self::Granted
+    }
+}
+
+/// What a question is about, as far as the policy knows it.
+struct Target {
+    key: Arc<str>,
+    code: Code,
+    sensitivity: Sensitivity,
+    /// Whether an entry names the tool.
+    named: bool,
+}
+
+/// Decides about a tool call.
+#[must_use]
+pub fn evaluate(policy: &Policy, question: &Question<'_>) -> Verdict {
+    let target = target(policy, question);
+    let user = policy.user(question.user);
+    let reason = judge(policy, user, &target);
+    let decision = reason.decision();
+    let stages = match decision {
+        Decision::ApprovalRequired => policy.stages_for(target.sensitivity),
+        Decision::Allow | Decision::Deny => Arc::default(),
+    };
+    Verdict {
+        decision,
+        reason,
+        sensitivity: target.sensitivity,
+        resource_key: target.key,
+        permission_code: target.code,
+        roles: user.map(|user| Arc::clone(user.roles())).unwrap_or_default(),
+        stages,
+        policy_version: policy.version(),
+    }
+}
+
+/// Decides about a tool call, and says what the decision rests on.
+#[must_use]
+pub fn explain(policy: &Policy, question: &Question<'_>) -> Explanation {
+    let verdict = evaluate(policy, question);
+    let user = policy.user(question.user);
+    Explanation {
+        held_roles: user.map(|user| user.held_roles().to_vec()).unwrap_or_default(),
+        matched: user
+            .map(|user| user.matched(&verdict.resource_key, verdict.permission_code))
+            .unwrap_or_default(),
+        verdict,
+    }
+}
+
+/// Decides whether a user may use one of Callgate's own rights: an RPC (`callgate.<service>.<rpc>`, USE), or
+/// one such as `callgate.speak_for.<user>`. The same permissions count as for tools, whatever the mode.
+#[must_use]
+pub fn permits(policy: &Policy, user: &str, resource_key: &str, code: Code) -> Permit {
+    let user = match active(policy.user(user)) {
+        Ok(user) => user,
+        Err(reason) => return Permit::Refused(reason),
+    };
+    match user.effect_on(resource_key, code) {
+        Some(Effect::Allow) => Permit::Granted,
+        Some(Effect::Deny) => Permit::Refused(VerdictReason::PermissionDenied),
+        None => Permit::Refused(VerdictReason::PermissionMissing),
+    }
+}
+
+fn target(policy: &Policy, question: &Question<'_>) -> Target {
+    let default_key = || tool_key(question.tool).into();
+    match policy.tool(question.server, question.tool) {
+        Some(tool) => Target {
+            key: tool.key.clone().unwrap_or_else(default_key),
+            code: tool.code,
+            sensitivity: tool.sensitivity,
+            named: true,
+        },
+        None => {
+            Target { key: default_key(), code: Code::Execute, sensitivity: UNNAMED_SENSITIVITY, named: false }
+        }
+    }
+}
+
+fn active(user: Option<&User>) -> Result<&User, VerdictReason> {
+    match user {
+        None => Err(VerdictReason::UnknownUser),
+        Some(user) if !user.is_enabled() => Err(VerdictReason::UserDisabled),
+        Some(user) => Ok(user),
+    }
+}
+
+fn judge(policy: &Policy, user: Option<&User>, target: &Target) -> VerdictReason {
+    let user = match active(user) {
+        Ok(user) => user,
+        Err(reason) => return reason,
+    };
+    let relaxed = policy.mode() == Mode::Relax && user.is_administrator();
+    match user.effect_on(&target.key, target.code) {
+        Some(Effect::Deny) => return VerdictReason::PermissionDenied,
+        // The only difference between the modes.
+        _ if !target.named && !relaxed => return VerdictReason::UnknownTool,
+        None if target.named => return VerdictReason::PermissionMissing,
+        _ => {}
+    }
+    if target.sensitivity < policy.threshold() {
+        VerdictReason::Allowed
+    } else if policy.workflow() {
+        VerdictReason::ApprovalRequired
+    } else if user.is_administrator() {
+        VerdictReason::Allowed
+    } else {
+        VerdictReason::WorkflowOff
+    }
+}

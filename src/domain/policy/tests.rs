@@ -1,0 +1,6 @@
+//! What the policy means, asked through documents.
+
+mod documents;
+mod faults;
+mod model;
+mod tables;
