@@ -1,4 +1,8 @@
 //! Callgate: the checkpoint before each tool call of an AI agent.
 
+pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod proto;
+pub mod shutdown;
+pub mod telemetry;
