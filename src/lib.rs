@@ -5,4 +5,5 @@ pub mod config;
 pub mod domain;
 pub mod proto;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;

@@ -1,0 +1,486 @@
+//! Where everything is kept: the port, in the words of its callers. The adapters are private; [`open`] is the
+//! door.
+//!
+//! Writing is [`write()`]: an operation over a [`Transaction`] that the adapter runs, together with others, and
+//! may run again. A caller that goes away changes nothing about it: the adapter commits, and the adapter tells
+//! the world. A refusal is a value of the operation, and what it recorded is committed; only a [`StoreError`]
+//! rolls an operation back, and only that one. A write that failed does so even if the operation hides it.
+//!
+//! Every read of tenant data names its tenant. Nothing here decides: guards (a row counted, a trigger) only
+//! hold what the domain decided against what another process may have done in between.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    clock::Clock,
+    domain::{
+        action::ActionDigest,
+        approval::{Approval, Event, StateName},
+        audit,
+        id::{ApprovalId, CredentialId, GrantId, RequestId},
+        name::Name,
+        principal::Credential,
+        time::Timestamp,
+    },
+    shutdown::Tasks,
+};
+
+mod row;
+mod sqlite;
+
+/// A future that borrows what it works on.
+pub type BoxFuture<'t, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 't>>;
+
+/// A unit of writing: run in a transaction, perhaps more than once, committed or not at all.
+pub type Operation =
+    Box<dyn for<'t> Fn(&'t mut dyn Transaction) -> BoxFuture<'t, Result<(), StoreError>> + Send + Sync>;
+
+/// Why the store couldn't do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// It can't be reached or can't be written; nothing was done.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// As many writes are waiting as it takes; nothing was done.
+    #[error("the write queue is full")]
+    QueueFull,
+    /// The connection broke while it committed: whether it was done is unknown.
+    #[error("whether the commit succeeded is unknown: {0}")]
+    CommitUnknown(String),
+    /// Another process changed the row in between; nothing was done.
+    #[error("lost a race on {0}")]
+    Conflict(&'static str),
+    /// What is stored contradicts itself.
+    #[error("inconsistent data in {table}.{column}, row {row}: {fault}")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row's key, without secrets.
+        row: String,
+        /// What is wrong.
+        fault: String,
+    },
+}
+
+/// What the versions of a tenant are, as a transaction sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Versions {
+    /// Of its policy; 0 when the tenant doesn't exist.
+    pub policy: u64,
+    /// Of its credentials: rises when one is revoked.
+    pub credentials: u64,
+}
+
+/// A tenant's policy as it was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPolicy {
+    /// The document's text.
+    pub document: String,
+    /// Its version, from 1.
+    pub version: u64,
+    /// When it was applied.
+    pub apply_time: Timestamp,
+    /// Who applied it; none for the service itself.
+    pub applied_by: Option<Name>,
+}
+
+/// A user or a membership, for who made it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Belonging {
+    /// The user.
+    pub user: Name,
+    /// What the user belongs to, as `role:NAME` or `department:NAME`; empty for the user as such.
+    pub to: String,
+}
+
+/// A first answer, kept so that the same request gets it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// SHA-256 over everything else that the request said.
+    pub body: [u8; 32],
+    /// The answer, as the engine writes it.
+    pub value: String,
+}
+
+/// What a request is known by: the same one gets the same answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerKey {
+    /// The tenant.
+    pub tenant: Name,
+    /// The calling user.
+    pub user: Name,
+    /// The RPC, as `Service.Rpc`.
+    pub rpc: &'static str,
+    /// Chosen by the caller.
+    pub request_id: RequestId,
+}
+
+/// Which of a user's credentials count in the question of who made the user what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Through {
+    /// None of them.
+    Memberships,
+    /// This one.
+    Credential(CredentialId),
+    /// All of them.
+    Credentials,
+}
+
+/// How much is in use of what is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Pending approvals of the tenant; those whose time is over don't count.
+    pub pending: u64,
+    /// Pending approvals of the user.
+    pub pending_of_user: u64,
+    /// Requests made for the user since the time asked about.
+    pub requests_of_user: u64,
+}
+
+/// Which approvals to list; everything given must fit.
+#[derive(Debug, Clone, Default)]
+pub struct ApprovalFilter {
+    /// In one of these states; empty means any.
+    pub states: Vec<StateName>,
+    /// Of this tool.
+    pub tool: Option<Name>,
+    /// Of this subject user.
+    pub user: Option<Name>,
+    /// Only those with a grant that is neither spent nor revoked and ends after this time.
+    pub open_grant_at: Option<Timestamp>,
+}
+
+/// A place in a list that is ordered by creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The creation time of the last one seen.
+    pub create_time: Timestamp,
+    /// Its id, for those created at the same time.
+    pub id: [u8; 16],
+}
+
+/// What a commit changed, told to the world after it is durable.
+#[derive(Debug, Clone, Default)]
+pub struct Committed {
+    /// Approvals that moved, with their newest sequence.
+    pub moved: Vec<(Name, ApprovalId, u64)>,
+    /// Whether a policy, a credential or a tenant changed.
+    pub versions_moved: bool,
+    /// The earliest `expire_time` among the approvals that were opened.
+    pub opened_until: Option<Timestamp>,
+    /// Whether more may have changed than is listed: a reconnect, or too much by another process. Everybody
+    /// reads again.
+    pub everything: bool,
+}
+
+/// Called after each commit, and for commits of other processes when they are noticed. Must not block.
+pub type OnCommit = Arc<dyn Fn(&Committed) + Send + Sync>;
+
+/// What an operation works on. Reads see what the operation itself wrote.
+#[async_trait]
+pub trait Transaction: Send {
+    /// The time of this transaction, and so of all operations that share it: never before an earlier transaction's, the same for every process on the
+    /// database. All times of changes and audit entries are this one.
+    fn now(&self) -> Timestamp;
+
+    /// Records an audit entry, in its place after those before.
+    fn append(&mut self, entry: audit::Entry);
+
+    /// Reads a tenant's versions.
+    async fn versions(&mut self, tenant: &Name) -> Result<Versions, StoreError>;
+
+    /// Makes a tenant with a first policy, version 1; false when there is one of that name.
+    async fn insert_tenant(&mut self, tenant: &Name, document: &str) -> Result<bool, StoreError>;
+
+    /// Reads the text of a tenant's policy.
+    async fn document(&mut self, tenant: &Name) -> Result<Option<String>, StoreError>;
+
+    /// Replaces a tenant's policy; its new version.
+    async fn replace_policy(
+        &mut self,
+        tenant: &Name,
+        document: &str,
+        by: Option<&Name>,
+    ) -> Result<u64, StoreError>;
+
+    /// Makes the tenant's users and memberships exactly these. Those that were there keep who made them; the
+    /// new ones were made by `by`.
+    async fn replace_belongings(
+        &mut self,
+        tenant: &Name,
+        belongings: &[Belonging],
+        by: Option<&Name>,
+    ) -> Result<(), StoreError>;
+
+    /// Who made this user, the user's memberships, and the credentials in question. Each maker once; the
+    /// service itself is left out.
+    async fn makers(&mut self, tenant: &Name, user: &Name, through: Through)
+    -> Result<Vec<Name>, StoreError>;
+
+    /// Reads a credential.
+    async fn credential(&mut self, tenant: &Name, id: CredentialId)
+    -> Result<Option<Credential>, StoreError>;
+
+    /// Stores a credential with the SHA-256 of its secret.
+    async fn insert_credential(&mut self, credential: &Credential, hash: &[u8; 32])
+    -> Result<(), StoreError>;
+
+    /// Revokes a credential as of [`Transaction::now`], and moves the tenant's version of credentials.
+    async fn revoke_credential(&mut self, tenant: &Name, id: CredentialId) -> Result<(), StoreError>;
+
+    /// Reads an approval.
+    async fn approval(&mut self, tenant: &Name, id: ApprovalId) -> Result<Option<Approval>, StoreError>;
+
+    /// Reads the pending approval for this action and agent, overdue or not.
+    async fn pending(
+        &mut self,
+        tenant: &Name,
+        user: &Name,
+        agent: Option<&Name>,
+        digest: &ActionDigest,
+    ) -> Result<Option<Approval>, StoreError>;
+
+    /// Reads the approved approvals for this action and agent whose grants are open now, oldest first.
+    async fn approved(
+        &mut self,
+        tenant: &Name,
+        user: &Name,
+        agent: Option<&Name>,
+        digest: &ActionDigest,
+    ) -> Result<Vec<Approval>, StoreError>;
+
+    /// Reads the newest approval of this action that was rejected at or after `since`, whatever the agent.
+    async fn rejected(
+        &mut self,
+        tenant: &Name,
+        user: &Name,
+        digest: &ActionDigest,
+        since: Timestamp,
+    ) -> Result<Option<Approval>, StoreError>;
+
+    /// Reads the approval whose grant this credential redeemed with this request.
+    async fn redeemed_by(
+        &mut self,
+        tenant: &Name,
+        credential: CredentialId,
+        request: RequestId,
+    ) -> Result<Option<Approval>, StoreError>;
+
+    /// Reads the approval whose grant has this id.
+    async fn approval_of_grant(
+        &mut self,
+        tenant: &Name,
+        grant: GrantId,
+    ) -> Result<Option<Approval>, StoreError>;
+
+    /// Reads every approval of the tenant that is pending or has an open grant now; at most `limit`.
+    async fn unfinished(&mut self, tenant: &Name, limit: u32) -> Result<Vec<Approval>, StoreError>;
+
+    /// Counts what is limited; requests since `since`.
+    async fn counts(&mut self, tenant: &Name, user: &Name, since: Timestamp) -> Result<Counts, StoreError>;
+
+    /// Stores a new approval (sequence 1) with its first event and its sealed arguments.
+    async fn insert_approval(
+        &mut self,
+        approval: &Approval,
+        event: &Event,
+        sealed: &[u8],
+    ) -> Result<(), StoreError>;
+
+    /// Stores what changed between two readings of one approval, with the event that says so. Sealed arguments
+    /// are dropped when it leaves PENDING.
+    ///
+    /// # Errors
+    /// `Conflict` when the stored approval is not `before`.
+    async fn update_approval(
+        &mut self,
+        before: &Approval,
+        after: &Approval,
+        event: Option<&Event>,
+    ) -> Result<(), StoreError>;
+
+    /// Reads a first answer that is not older than `since`.
+    async fn answer(&mut self, key: &AnswerKey, since: Timestamp) -> Result<Option<Answer>, StoreError>;
+
+    /// Keeps a first answer.
+    async fn insert_answer(&mut self, key: &AnswerKey, answer: &Answer) -> Result<(), StoreError>;
+
+    /// Drops answers older than `before`; at most `limit`. How many it dropped.
+    async fn drop_answers(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+}
+
+/// A database of approvals, policies, credentials and audit entries.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Runs an operation; returns when it is durable. Use [`write()`].
+    async fn submit(&self, operation: Operation) -> Result<(), StoreError>;
+
+    /// The time of a transaction that would begin at this moment.
+    fn now(&self) -> Timestamp;
+
+    /// One round trip: whether reads work and the last write did.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Looks for commits of other processes, and tells about them.
+    async fn poll(&self) -> Result<(), StoreError>;
+
+    /// How far the service's time is ahead of the wall clock.
+    fn clock_lead(&self) -> Duration;
+
+    /// Every tenant, by name.
+    async fn tenants(&self) -> Result<Vec<Name>, StoreError>;
+
+    /// A tenant's versions.
+    async fn versions(&self, tenant: &Name) -> Result<Versions, StoreError>;
+
+    /// A tenant's policy.
+    async fn policy(&self, tenant: &Name) -> Result<Option<StoredPolicy>, StoreError>;
+
+    /// The credential whose secret has this SHA-256, live or not, with its tenant's version of credentials.
+    async fn credential_by_hash(&self, hash: &[u8; 32]) -> Result<Option<(Credential, u64)>, StoreError>;
+
+    /// Credentials of a tenant in order of creation, of one user if given; with `closed` also those that are
+    /// revoked or expired.
+    async fn credentials(
+        &self,
+        tenant: &Name,
+        user: Option<&Name>,
+        closed: bool,
+        page: Page,
+    ) -> Result<Vec<Credential>, StoreError>;
+
+    /// One approval.
+    async fn approval(&self, tenant: &Name, id: ApprovalId) -> Result<Option<Approval>, StoreError>;
+
+    /// Approvals whose ids begin with these eight hex digits, pending ones first; at most `limit`.
+    async fn approvals_by_short_id(
+        &self,
+        tenant: &Name,
+        short: &str,
+        limit: u32,
+    ) -> Result<Vec<Approval>, StoreError>;
+
+    /// Approvals in order of creation.
+    async fn approvals(
+        &self,
+        tenant: &Name,
+        filter: &ApprovalFilter,
+        page: Page,
+    ) -> Result<Vec<Approval>, StoreError>;
+
+    /// The sealed arguments of a pending approval.
+    async fn sealed_arguments(&self, tenant: &Name, id: ApprovalId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The events of an approval after a sequence, in order; at most `limit`.
+    async fn events_after(
+        &self,
+        tenant: &Name,
+        id: ApprovalId,
+        sequence: u64,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError>;
+
+    /// Pending approvals of all tenants whose time is over, earliest first; at most `limit`.
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<(Name, ApprovalId)>, StoreError>;
+
+    /// The earliest `expire_time` of a pending approval.
+    async fn next_expire_time(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The audit tree as it is committed.
+    async fn tree(&self) -> Result<audit::Frontier, StoreError>;
+
+    /// Audit segments that hold entries from `first` on, in order; at most `limit` segments.
+    async fn segments_from(&self, first: u64, limit: u32) -> Result<Vec<audit::Segment>, StoreError>;
+
+    /// Audit segments that hold entries before `end`, newest first; at most `limit` segments.
+    async fn segments_before(&self, end: u64, limit: u32) -> Result<Vec<audit::Segment>, StoreError>;
+
+    /// Finishes what was accepted and lets go of the database.
+    async fn close(&self);
+}
+
+/// A piece of a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// Begins after this place; none means at the start.
+    pub after: Option<Cursor>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// Runs an operation in a transaction; its value, once that is durable.
+///
+/// # Errors
+/// Those of the operation, and `CommitUnknown` when the commit broke: the caller must then ask again with the
+/// same request id, or read.
+pub async fn write<T, F>(store: &dyn Store, operation: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: for<'t> Fn(&'t mut dyn Transaction) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
+{
+    let slot = Arc::new(Mutex::new(None));
+    let place = Arc::clone(&slot);
+    let operation = Arc::new(operation);
+    let submitted: Operation = Box::new(move |transaction| {
+        let place = Arc::clone(&place);
+        let operation = Arc::clone(&operation);
+        Box::pin(async move {
+            let value = operation(transaction).await?;
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            Ok(())
+        })
+    });
+    store.submit(submitted).await?;
+    let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    value.ok_or_else(|| StoreError::Unavailable("the operation was not run".into()))
+}
+
+/// What a store needs to know besides where it is.
+#[derive(Clone)]
+pub struct Options {
+    /// How many operations may wait; one more is refused with `QueueFull`.
+    pub write_queue_max: usize,
+    /// How many operations share a commit at most.
+    pub write_batch_max: usize,
+    /// How long a transaction that can't begin is tried again.
+    pub write_retry_timeout: Duration,
+    /// How long the writer waits for another process's lock at a time.
+    pub writer_busy_timeout: Duration,
+    /// How long a reader waits for a lock.
+    pub reader_busy_timeout: Duration,
+    /// How many reads go on at once.
+    pub readers_max: u32,
+    /// After how many pages of log the database file is brought up to date.
+    pub wal_autocheckpoint_pages: u32,
+    /// To what size the log file is cut back, in bytes.
+    pub journal_size_limit_bytes: u64,
+    /// Whether nobody else may use the database meanwhile: for maintenance.
+    pub alone: bool,
+}
+
+/// Opens the database that `url` names (`sqlite:PATH`), making and migrating it where needed.
+///
+/// # Errors
+/// `Unavailable` when it can't be opened, is on a network file system, or its engine is too old to be safe;
+/// `Inconsistent` when its state contradicts itself.
+pub async fn open(
+    url: &str,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    tasks: &Tasks,
+    on_commit: OnCommit,
+) -> Result<Arc<dyn Store>, StoreError> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) => sqlite::open(path, options, clock, tasks, on_commit).await,
+        _ => Err(StoreError::Unavailable(format!(
+            "`{url}` names no kind of store that is known: use `sqlite:PATH`"
+        ))),
+    }
+}

@@ -1,0 +1,314 @@
+//! Reading approvals: one statement finds the rows, four more read what belongs to all of them.
+//!
+//! The caller holds a transaction, or what is put together here may come from different moments.
+
+use sqlx::{Sqlite, SqliteConnection, query::QueryAs, sqlite::SqliteArguments};
+
+use super::fault::Fault;
+use crate::{
+    domain::{
+        action::ActionDigest,
+        approval::{Approval, StateName},
+        hex,
+        id::{ApprovalId, CredentialId, GrantId, RequestId},
+        name::Name,
+        time::Timestamp,
+    },
+    store::{
+        ApprovalFilter, Counts, Page,
+        row::{ApprovalRow, AskRow, GrantRow, Parts, Row, UseRow, VoteRow, short_id_range},
+    },
+};
+
+type Query = QueryAs<'static, Sqlite, ApprovalRow, SqliteArguments>;
+
+/// Runs a statement that finds approvals of one tenant, and reads them whole.
+async fn whole(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    query: Query,
+) -> Result<Vec<Approval>, Fault> {
+    let rows = query.fetch_all(&mut *connection).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut parts = parts(connection, tenant, &rows).await?;
+    Ok(rows.into_iter().map(|row| parts.approval(row)).collect::<Result<_, _>>()?)
+}
+
+async fn first(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    query: Query,
+) -> Result<Option<Approval>, Fault> {
+    Ok(whole(connection, tenant, query).await?.into_iter().next())
+}
+
+/// Reads what belongs to a page of approvals, however long, with a statement a table. The ids go as JSON, so
+/// that each statement is one text and stays prepared.
+async fn parts(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    rows: &[ApprovalRow],
+) -> Result<Parts, Fault> {
+    let ids: Vec<String> = rows.iter().map(|row| hex::encode(&row.approval_id)).collect();
+    let page = serde_json::json!(ids).to_string();
+    let asks: Vec<AskRow> = sqlx::query_as(
+        "SELECT approval_id, user, credential_id, time, justification
+         FROM json_each(?2) AS page CROSS JOIN asks
+         WHERE tenant = ?1 AND approval_id = unhex(page.value) ORDER BY page.key, number",
+    )
+    .bind(tenant.as_str())
+    .bind(page.as_str())
+    .fetch_all(&mut *connection)
+    .await?;
+    let votes: Vec<VoteRow> = sqlx::query_as(
+        "SELECT approval_id, user, credential_id, verdict, reason, time
+         FROM json_each(?2) AS page CROSS JOIN votes
+         WHERE tenant = ?1 AND approval_id = unhex(page.value) ORDER BY page.key, number",
+    )
+    .bind(tenant.as_str())
+    .bind(page.as_str())
+    .fetch_all(&mut *connection)
+    .await?;
+    let grants: Vec<GrantRow> = sqlx::query_as(
+        "SELECT approval_id, grant_id, expire_time, uses_max, revoke_time, revoked_by, revoke_reason
+         FROM json_each(?2) AS page CROSS JOIN grants
+         WHERE tenant = ?1 AND approval_id = unhex(page.value)",
+    )
+    .bind(tenant.as_str())
+    .bind(page.as_str())
+    .fetch_all(&mut *connection)
+    .await?;
+    if grants.is_empty() {
+        return Ok(Parts::new(asks, votes, grants, Vec::new()));
+    }
+    let uses: Vec<UseRow> = sqlx::query_as(
+        "SELECT grants.approval_id, grant_uses.time, use_before, credential_id, request_id, body, outcome
+         FROM json_each(?2) AS page CROSS JOIN grants CROSS JOIN grant_uses
+         WHERE grants.tenant = ?1 AND grants.approval_id = unhex(page.value)
+         AND grant_uses.tenant = ?1 AND grant_uses.grant_id = grants.grant_id
+         ORDER BY page.key, grant_uses.number",
+    )
+    .bind(tenant.as_str())
+    .bind(page)
+    .fetch_all(connection)
+    .await?;
+    Ok(Parts::new(asks, votes, grants, uses))
+}
+
+pub(super) async fn one(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    id: ApprovalId,
+) -> Result<Option<Approval>, Fault> {
+    let query = sqlx::query_as("SELECT * FROM approvals WHERE tenant = ?1 AND approval_id = ?2")
+        .bind(tenant.to_string())
+        .bind(id.as_bytes().to_vec());
+    first(connection, tenant, query).await
+}
+
+pub(super) async fn pending(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    user: &Name,
+    agent: Option<&Name>,
+    digest: &ActionDigest,
+) -> Result<Option<Approval>, Fault> {
+    let query = sqlx::query_as(
+        "SELECT * FROM approvals
+         WHERE tenant = ?1 AND subject_user = ?2 AND agent = ?3 AND action_digest = ?4 AND state = 'PENDING'",
+    )
+    .bind(tenant.to_string())
+    .bind(user.to_string())
+    .bind(agent.map(Name::to_string).unwrap_or_default())
+    .bind(digest.as_bytes().to_vec());
+    first(connection, tenant, query).await
+}
+
+pub(super) async fn approved(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    (user, agent): (&Name, Option<&Name>),
+    digest: &ActionDigest,
+    now: Timestamp,
+) -> Result<Vec<Approval>, Fault> {
+    let query = sqlx::query_as(
+        "SELECT approvals.* FROM approvals JOIN grants USING (tenant, approval_id)
+         WHERE approvals.tenant = ?1 AND subject_user = ?2 AND agent = ?3 AND action_digest = ?4
+         AND state = 'APPROVED' AND grants.expire_time > ?5 AND revoke_time IS NULL
+         AND uses_max > (SELECT count(*) FROM grant_uses AS spent
+                         WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
+         AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
+                         WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
+                         AND spent.outcome = 'AMBIGUOUS')
+         ORDER BY create_time, approval_id",
+    )
+    .bind(tenant.to_string())
+    .bind(user.to_string())
+    .bind(agent.map(Name::to_string).unwrap_or_default())
+    .bind(digest.as_bytes().to_vec())
+    .bind(now.micros());
+    whole(connection, tenant, query).await
+}
+
+pub(super) async fn rejected(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    user: &Name,
+    digest: &ActionDigest,
+    since: Timestamp,
+) -> Result<Option<Approval>, Fault> {
+    let query = sqlx::query_as(
+        "SELECT * FROM approvals
+         WHERE tenant = ?1 AND subject_user = ?2 AND action_digest = ?3 AND decide_time >= ?4
+         AND state = 'REJECTED'
+         ORDER BY decide_time DESC LIMIT 1",
+    )
+    .bind(tenant.to_string())
+    .bind(user.to_string())
+    .bind(digest.as_bytes().to_vec())
+    .bind(since.micros());
+    first(connection, tenant, query).await
+}
+
+pub(super) async fn redeemed_by(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    credential: CredentialId,
+    request: RequestId,
+) -> Result<Option<Approval>, Fault> {
+    let query = sqlx::query_as(
+        "SELECT approvals.* FROM grant_uses JOIN grants USING (tenant, grant_id)
+         JOIN approvals USING (tenant, approval_id)
+         WHERE grant_uses.tenant = ?1 AND grant_uses.credential_id = ?2 AND grant_uses.request_id = ?3",
+    )
+    .bind(tenant.to_string())
+    .bind(credential.as_bytes().to_vec())
+    .bind(request.as_bytes().to_vec());
+    first(connection, tenant, query).await
+}
+
+pub(super) async fn of_grant(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    grant: GrantId,
+) -> Result<Option<Approval>, Fault> {
+    let query = sqlx::query_as(
+        "SELECT approvals.* FROM grants JOIN approvals USING (tenant, approval_id)
+         WHERE grants.tenant = ?1 AND grants.grant_id = ?2",
+    )
+    .bind(tenant.to_string())
+    .bind(grant.as_bytes().to_vec());
+    first(connection, tenant, query).await
+}
+
+pub(super) async fn unfinished(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Approval>, Fault> {
+    let query = sqlx::query_as(
+        "SELECT * FROM approvals
+         WHERE tenant = ?1 AND approval_id IN (
+             SELECT approval_id FROM approvals WHERE tenant = ?1 AND state = 'PENDING'
+             UNION ALL
+             SELECT approval_id FROM grants
+             WHERE tenant = ?1 AND revoke_time IS NULL AND expire_time > ?2
+             AND uses_max > (SELECT count(*) FROM grant_uses AS spent
+                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
+             AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
+                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
+                             AND spent.outcome = 'AMBIGUOUS')
+         )
+         ORDER BY create_time, approval_id LIMIT ?3",
+    )
+    .bind(tenant.to_string())
+    .bind(now.micros())
+    .bind(limit);
+    whole(connection, tenant, query).await
+}
+
+pub(super) async fn by_short_id(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    short: &str,
+    limit: u32,
+) -> Result<Vec<Approval>, Fault> {
+    let Some((first, last)) = short_id_range(short) else { return Ok(Vec::new()) };
+    let query = sqlx::query_as(
+        "SELECT * FROM approvals WHERE tenant = ?1 AND approval_id BETWEEN ?2 AND ?3
+         ORDER BY state <> 'PENDING', create_time DESC, approval_id LIMIT ?4",
+    )
+    .bind(tenant.to_string())
+    .bind(first.to_vec())
+    .bind(last.to_vec())
+    .bind(limit);
+    whole(connection, tenant, query).await
+}
+
+pub(super) async fn list(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    filter: &ApprovalFilter,
+    page: Page,
+) -> Result<Vec<Approval>, Fault> {
+    let (after_time, after_id) = super::place(page);
+    let states: Vec<&str> = filter.states.iter().copied().map(StateName::as_str).collect();
+    let query = sqlx::query_as(
+        "SELECT * FROM approvals
+         WHERE tenant = ?1 AND (create_time, approval_id) > (?2, ?3)
+         AND (?4 OR state IN (SELECT value FROM json_each(?5)))
+         AND (?6 IS NULL OR tool = ?6)
+         AND (?7 IS NULL OR subject_user = ?7)
+         AND (?8 IS NULL OR EXISTS (
+             SELECT 1 FROM grants
+             WHERE grants.tenant = ?1 AND grants.approval_id = approvals.approval_id
+             AND revoke_time IS NULL AND grants.expire_time > ?8
+             AND uses_max > (SELECT count(*) FROM grant_uses AS spent
+                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
+             AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
+                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
+                             AND spent.outcome = 'AMBIGUOUS')
+         ))
+         ORDER BY create_time, approval_id LIMIT ?9",
+    )
+    .bind(tenant.to_string())
+    .bind(after_time)
+    .bind(after_id)
+    .bind(states.is_empty())
+    .bind(serde_json::json!(states).to_string())
+    .bind(filter.tool.as_ref().map(Name::to_string))
+    .bind(filter.user.as_ref().map(Name::to_string))
+    .bind(filter.open_grant_at.map(Timestamp::micros))
+    .bind(page.limit);
+    whole(connection, tenant, query).await
+}
+
+pub(super) async fn counts(
+    connection: &mut SqliteConnection,
+    (tenant, user): (&Name, &Name),
+    now: Timestamp,
+    since: Timestamp,
+) -> Result<Counts, Fault> {
+    let (pending, pending_of_user, requests_of_user): (i64, i64, i64) = sqlx::query_as(
+        "SELECT
+         (SELECT count(*) FROM approvals WHERE tenant = ?1 AND state = 'PENDING' AND expire_time > ?3),
+         (SELECT count(*) FROM approvals
+          WHERE tenant = ?1 AND subject_user = ?2 AND state = 'PENDING' AND expire_time > ?3),
+         (SELECT count(*) FROM asks WHERE tenant = ?1 AND subject_user = ?2 AND time >= ?4)",
+    )
+    .bind(tenant.as_str())
+    .bind(user.as_str())
+    .bind(now.micros())
+    .bind(since.micros())
+    .fetch_one(connection)
+    .await?;
+    let at = Row::new("approvals", format!("{tenant}/{user}"));
+    Ok(Counts {
+        pending: at.number("state", pending)?,
+        pending_of_user: at.number("state", pending_of_user)?,
+        requests_of_user: at.number("state", requests_of_user)?,
+    })
+}

@@ -1,0 +1,147 @@
+//! What a transaction shared by several operations gathers until it commits.
+//!
+//! Nothing here touches the database. An operation's part is kept apart until it has succeeded, so that the
+//! failure of one leaves no trace: neither an entry nor a gap in their sequence.
+
+use std::collections::BTreeMap;
+
+use super::working::{Working, earliest};
+use crate::{
+    domain::{
+        audit::{self, Frontier, Segment, SegmentBuilder, segment::NotTaken},
+        id::ApprovalId,
+        name::Name,
+        time::Timestamp,
+    },
+    store::{Committed, StoreError, Versions},
+};
+
+/// What one operation did besides its SQL.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) entries: Vec<audit::Entry>,
+    pub(super) moved: Vec<(Name, ApprovalId, u64)>,
+    pub(super) versions: BTreeMap<Name, Versions>,
+    pub(super) opened_until: Option<Timestamp>,
+    /// Of the newest event that it inserted.
+    pub(super) position: i64,
+    /// Whether it wrote, in a savepoint of its own.
+    pub(super) wrote: bool,
+}
+
+/// What the operations of one transaction did so far.
+#[derive(Debug)]
+pub(super) struct Batch {
+    now: Timestamp,
+    frontier: Frontier,
+    segments: Vec<Segment>,
+    open: SegmentBuilder,
+    versions: BTreeMap<Name, Versions>,
+    position: i64,
+    committed: Committed,
+    wrote: bool,
+}
+
+impl Batch {
+    /// Begins on top of what is committed. `now` is the time of all its operations.
+    pub(super) fn new(working: &Working, now: Timestamp) -> Self {
+        Self {
+            now,
+            frontier: working.frontier.clone(),
+            segments: Vec::new(),
+            open: SegmentBuilder::new(working.frontier.size()),
+            versions: BTreeMap::new(),
+            position: working.position,
+            committed: Committed::default(),
+            wrote: false,
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The versions of a tenant that an earlier operation changed.
+    pub(super) fn versions(&self, tenant: &Name) -> Option<Versions> {
+        self.versions.get(tenant).copied()
+    }
+
+    /// Adds what a successful operation did.
+    ///
+    /// # Errors
+    /// `Inconsistent` when an entry fits into no segment; then nothing was added.
+    pub(super) fn add(&mut self, part: Part) -> Result<(), StoreError> {
+        let encoded: Vec<Vec<u8>> = part.entries.iter().map(|entry| entry.encode(self.now)).collect();
+        if let Some(entry) = encoded.iter().find(|entry| entry.len() > audit::entry::ENTRY_BYTES_MAX) {
+            return Err(StoreError::Inconsistent {
+                table: "audit_segments",
+                column: "entries",
+                row: self.frontier.size().to_string(),
+                fault: format!("an entry of {} bytes", entry.len()),
+            });
+        }
+        for entry in &encoded {
+            self.push(entry);
+        }
+        self.wrote |= part.wrote || !encoded.is_empty();
+        self.committed.versions_moved |= !part.versions.is_empty();
+        self.versions.extend(part.versions);
+        self.position = self.position.max(part.position);
+        for (tenant, id, sequence) in part.moved {
+            self.committed.moved.retain(|(of, other, _)| *other != id || *of != tenant);
+            self.committed.moved.push((tenant, id, sequence));
+        }
+        self.committed.opened_until = earliest(self.committed.opened_until, part.opened_until);
+        Ok(())
+    }
+
+    fn push(&mut self, entry: &[u8]) {
+        let hash = match self.open.push(entry) {
+            Err(NotTaken::Full) => {
+                let next = SegmentBuilder::new(self.open.next_sequence());
+                self.segments.push(std::mem::replace(&mut self.open, next).finish());
+                self.open.push(entry)
+            }
+            taken => taken,
+        };
+        if let Ok(hash) = hash {
+            self.frontier.append(hash);
+        }
+    }
+
+    /// Commits even when nothing was written.
+    pub(super) fn force(&mut self) {
+        self.wrote = true;
+    }
+
+    /// Ends gathering: what has to be written before COMMIT; nothing when no operation wrote.
+    pub(super) fn finish(self) -> Option<Finished> {
+        if !self.wrote {
+            return None;
+        }
+        let mut segments = self.segments;
+        if !self.open.is_empty() {
+            segments.push(self.open.finish());
+        }
+        Some(Finished {
+            now: self.now,
+            segments,
+            frontier: self.frontier,
+            versions: self.versions,
+            position: self.position,
+            committed: self.committed,
+        })
+    }
+}
+
+/// A batch that is ready to commit.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) now: Timestamp,
+    pub(super) segments: Vec<Segment>,
+    pub(super) frontier: Frontier,
+    pub(super) versions: BTreeMap<Name, Versions>,
+    pub(super) position: i64,
+    /// What to tell the world after it.
+    pub(super) committed: Committed,
+}

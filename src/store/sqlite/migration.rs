@@ -1,0 +1,158 @@
+//! The lock file, and bringing the schema up to date under it.
+//!
+//! A server holds `<database>.lock` shared for its life; migrations and maintenance hold it alone. So nothing
+//! changes the schema under a running server, and two servers that start at once both succeed: one migrates,
+//! the other finds it done.
+
+use std::{
+    ffi::OsString,
+    fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{Connection as _, SqliteConnection, migrate::Migrator};
+
+use super::{connection, fault::unavailable};
+use crate::store::{Options, StoreError};
+
+static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long to wait for another process that migrates or only just started.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The lock on a database, held until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Takes the lock, shared unless the options ask for it alone, after making and migrating the database where
+/// needed.
+pub(super) async fn prepare(path: &Path, options: &Options) -> Result<Lock, StoreError> {
+    let file = open_private(&lock_path(path))?;
+    // The file's owner alone may read it; SQLite gives its log files the same mode.
+    open_private(path)?;
+    if options.alone {
+        return alone(file, path, options).await;
+    }
+    let start = tokio::time::Instant::now();
+    loop {
+        // Whoever holds it alone is about to be done: it migrates, or restores.
+        if try_lock(file.try_lock_shared())? {
+            if is_current_file(path, options).await? {
+                return Ok(Lock { _file: file });
+            }
+            file.unlock().map_err(|error| io(path, &error))?;
+        }
+        if try_lock(file.try_lock())? {
+            migrate(path, options).await?;
+            file.unlock().map_err(|error| io(path, &error))?;
+        } else if start.elapsed() > PATIENCE {
+            return Err(StoreError::Unavailable(format!(
+                "`{}` has to be migrated and another process uses it: stop that one first",
+                path.display()
+            )));
+        } else {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn alone(file: File, path: &Path, options: &Options) -> Result<Lock, StoreError> {
+    if !try_lock(file.try_lock())? {
+        return Err(StoreError::Unavailable(format!(
+            "another process uses `{}`: stop the server first",
+            path.display()
+        )));
+    }
+    migrate(path, options).await?;
+    Ok(Lock { _file: file })
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+fn open_private(path: &Path) -> Result<File, StoreError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| io(path, &error))
+}
+
+fn io(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("`{}` can't be opened: {error}", path.display()))
+}
+
+fn try_lock(tried: Result<(), TryLockError>) -> Result<bool, StoreError> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => {
+            Err(StoreError::Unavailable(format!("the lock file can't be locked: {error}")))
+        }
+    }
+}
+
+/// A file without content is left alone: two connections that turn it into a database at once disturb each
+/// other.
+async fn is_current_file(path: &Path, options: &Options) -> Result<bool, StoreError> {
+    if path.metadata().map_err(|error| io(path, &error))?.len() == 0 {
+        return Ok(false);
+    }
+    let mut connection = connection::writer(path, options).await?;
+    let current = is_current(&mut connection).await;
+    connection.close().await.map_err(|error| unavailable(&error))?;
+    current
+}
+
+/// Whether every migration that this binary knows was run; an error when there are others.
+async fn is_current(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let made: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    if made == 0 {
+        return Ok(false);
+    }
+    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    match newest.unwrap_or(0) {
+        newest if newest > known => Err(StoreError::Unavailable(format!(
+            "the database has schema {newest} and this binary knows {known}: use a newer binary"
+        ))),
+        newest if newest < known => Ok(false),
+        // Checks that what was run is what this binary would have run.
+        _ => run(connection).await.map(|()| true),
+    }
+}
+
+async fn migrate(path: &Path, options: &Options) -> Result<(), StoreError> {
+    let mut connection = connection::writer(path, options).await?;
+    let migrated = match is_current(&mut connection).await {
+        Ok(false) => run(&mut connection).await,
+        Ok(true) => Ok(()),
+        Err(error) => Err(error),
+    };
+    connection.close().await.map_err(|error| unavailable(&error))?;
+    migrated
+}
+
+async fn run(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    MIGRATOR
+        .run(connection)
+        .await
+        .map_err(|error| StoreError::Unavailable(format!("the database can't be migrated: {error}")))
+}

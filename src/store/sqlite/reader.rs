@@ -1,0 +1,243 @@
+//! Reading what is committed, on connections that can't write.
+//!
+//! Every read is one transaction, so that what it puts together is of one moment, and takes all its rows at
+//! once: a cursor left open would keep the log from being cut back.
+
+use std::path::Path;
+
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use super::{approvals, connection, credentials, fault::Fault, tenants, working};
+use crate::{
+    domain::{
+        approval::{Approval, Event},
+        audit,
+        id::ApprovalId,
+        name::Name,
+        principal::Credential,
+        time::Timestamp,
+    },
+    store::{
+        ApprovalFilter, Options, Page, StoreError, StoredPolicy, Versions,
+        row::{EventRow, Row},
+    },
+};
+
+/// The readers of a database.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    pool: SqlitePool,
+}
+
+#[derive(sqlx::FromRow)]
+struct SegmentRow {
+    first_sequence: i64,
+    count: i64,
+    entries: Vec<u8>,
+    leaf_hashes: Vec<u8>,
+}
+
+impl Reader {
+    pub(super) fn open(path: &Path, options: &Options) -> Self {
+        Self { pool: connection::readers(path, options) }
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Begins reading. Dropping it ends the transaction, also when the caller goes away.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin().await.map_err(Fault::from)?)
+    }
+
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        self.tree().await.map(|_| ())
+    }
+
+    pub(super) async fn tenants(&self) -> Result<Vec<Name>, StoreError> {
+        let mut transaction = self.begin().await?;
+        Ok(tenants::all(&mut transaction).await?)
+    }
+
+    pub(super) async fn versions(&self, tenant: &Name) -> Result<Versions, StoreError> {
+        let mut transaction = self.begin().await?;
+        Ok(tenants::versions(&mut transaction, tenant).await?)
+    }
+
+    pub(super) async fn policy(&self, tenant: &Name) -> Result<Option<StoredPolicy>, StoreError> {
+        let mut transaction = self.begin().await?;
+        Ok(tenants::policy(&mut transaction, tenant).await?)
+    }
+
+    pub(super) async fn credential_by_hash(
+        &self,
+        hash: &[u8; 32],
+    ) -> Result<Option<(Credential, u64)>, StoreError> {
+        let mut transaction = self.begin().await?;
+        Ok(credentials::by_hash(&mut transaction, hash).await?)
+    }
+
+    pub(super) async fn credentials(
+        &self,
+        tenant: &Name,
+        user: Option<&Name>,
+        live_at: Option<Timestamp>,
+        page: Page,
+    ) -> Result<Vec<Credential>, StoreError> {
+        let mut transaction = self.begin().await?;
+        Ok(credentials::list(&mut transaction, tenant, user, live_at, page).await?)
+    }
+
+    pub(super) async fn approval(
+        &self,
+        tenant: &Name,
+        id: ApprovalId,
+    ) -> Result<Option<Approval>, StoreError> {
+        let mut transaction = self.begin().await?;
+        Ok(approvals::one(&mut transaction, tenant, id).await?)
+    }
+
+    pub(super) async fn approvals_by_short_id(
+        &self,
+        tenant: &Name,
+        short: &str,
+        limit: u32,
+    ) -> Result<Vec<Approval>, StoreError> {
+        let mut transaction = self.begin().await?;
+        Ok(approvals::by_short_id(&mut transaction, tenant, short, limit).await?)
+    }
+
+    pub(super) async fn approvals(
+        &self,
+        tenant: &Name,
+        filter: &ApprovalFilter,
+        page: Page,
+    ) -> Result<Vec<Approval>, StoreError> {
+        let mut transaction = self.begin().await?;
+        Ok(approvals::list(&mut transaction, tenant, filter, page).await?)
+    }
+
+    pub(super) async fn sealed_arguments(
+        &self,
+        tenant: &Name,
+        id: ApprovalId,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let sealed = sqlx::query_scalar(
+            "SELECT sealed FROM approval_arguments WHERE tenant = ?1 AND approval_id = ?2",
+        )
+        .bind(tenant.as_str())
+        .bind(id.as_bytes().as_slice())
+        .fetch_optional(&self.pool)
+        .await;
+        Ok(sealed.map_err(Fault::from)?)
+    }
+
+    pub(super) async fn events_after(
+        &self,
+        tenant: &Name,
+        id: ApprovalId,
+        sequence: u64,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
+        let rows: Vec<EventRow> = sqlx::query_as(
+            "SELECT sequence, kind, time, user FROM events
+             WHERE tenant = ?1 AND approval_id = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4",
+        )
+        .bind(tenant.as_str())
+        .bind(id.as_bytes().as_slice())
+        .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Fault::from)?;
+        rows.into_iter().map(|row| row.read(tenant, id)).collect()
+    }
+
+    pub(super) async fn due(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(Name, ApprovalId)>, StoreError> {
+        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
+            "SELECT tenant, approval_id FROM approvals
+             WHERE state = 'PENDING' AND expire_time <= ?1 ORDER BY expire_time LIMIT ?2",
+        )
+        .bind(now.micros())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Fault::from)?;
+        rows.iter()
+            .map(|(tenant, id)| {
+                let at = Row::of("approvals", tenant, id);
+                Ok((at.name("tenant", tenant)?, ApprovalId::from_bytes(at.bytes("approval_id", id)?)))
+            })
+            .collect()
+    }
+
+    pub(super) async fn next_expire_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        let earliest: Option<i64> =
+            sqlx::query_scalar("SELECT min(expire_time) FROM approvals WHERE state = 'PENDING'")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(Fault::from)?;
+        Ok(earliest.map(Timestamp::from_micros))
+    }
+
+    pub(super) async fn tree(&self) -> Result<audit::Frontier, StoreError> {
+        let (tree_size, bytes): (i64, Vec<u8>) =
+            sqlx::query_as("SELECT tree_size, frontier FROM state WHERE id = 1")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(Fault::from)?;
+        Ok(working::frontier(tree_size, &bytes)?)
+    }
+
+    pub(super) async fn segments_from(
+        &self,
+        first: u64,
+        limit: u32,
+    ) -> Result<Vec<audit::Segment>, StoreError> {
+        let rows: Vec<SegmentRow> = sqlx::query_as(
+            "SELECT first_sequence, count, entries, leaf_hashes FROM audit_segments
+             WHERE first_sequence >= coalesce(
+                 (SELECT max(first_sequence) FROM audit_segments WHERE first_sequence <= ?1), ?1)
+             AND first_sequence + count > ?1
+             ORDER BY first_sequence LIMIT ?2",
+        )
+        .bind(i64::try_from(first).unwrap_or(i64::MAX))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Fault::from)?;
+        rows.into_iter().map(segment).collect()
+    }
+
+    pub(super) async fn segments_before(
+        &self,
+        end: u64,
+        limit: u32,
+    ) -> Result<Vec<audit::Segment>, StoreError> {
+        let rows: Vec<SegmentRow> = sqlx::query_as(
+            "SELECT first_sequence, count, entries, leaf_hashes FROM audit_segments
+             WHERE first_sequence < ?1 ORDER BY first_sequence DESC LIMIT ?2",
+        )
+        .bind(i64::try_from(end).unwrap_or(i64::MAX))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Fault::from)?;
+        rows.into_iter().map(segment).collect()
+    }
+}
+
+fn segment(row: SegmentRow) -> Result<audit::Segment, StoreError> {
+    let at = Row::new("audit_segments", row.first_sequence.to_string());
+    Ok(audit::Segment {
+        first_sequence: at.number("first_sequence", row.first_sequence)?,
+        count: at.number("count", row.count)?,
+        entries: row.entries,
+        leaf_hashes: row.leaf_hashes,
+    })
+}

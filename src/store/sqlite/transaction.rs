@@ -1,0 +1,328 @@
+//! One operation's view of the transaction that it shares with others.
+//!
+//! Appending entries and comparing versions need no SQL. The first statement that writes opens a savepoint, so
+//! that the operation can be undone alone. An error after which the whole transaction is in doubt is remembered,
+//! whatever the operation makes of it.
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+
+use super::{
+    answers, approvals,
+    batch::{Batch, Part},
+    change, credentials,
+    fault::Fault,
+    tenants,
+    working::{Working, earliest},
+};
+use crate::{
+    domain::{
+        action::ActionDigest,
+        approval::{Approval, Event},
+        audit,
+        id::{ApprovalId, CredentialId, GrantId, RequestId},
+        name::Name,
+        principal::Credential,
+        time::Timestamp,
+    },
+    store::{Answer, AnswerKey, Belonging, Counts, StoreError, Through, Transaction, Versions},
+};
+
+/// An operation under way.
+pub(super) struct Unit<'b> {
+    connection: &'b mut SqliteConnection,
+    working: &'b mut Working,
+    batch: &'b Batch,
+    part: Part,
+    failed: Option<StoreError>,
+    broken: Option<StoreError>,
+}
+
+/// How an operation ended besides what it says itself.
+pub(super) enum Ended {
+    /// What it did can be kept.
+    Whole(Part),
+    /// A statement of it that writes failed: what it did is no whole, even if it says it succeeded.
+    Failed(StoreError),
+    /// The transaction is in doubt.
+    Broken(StoreError),
+}
+
+impl<'b> Unit<'b> {
+    pub(super) fn new(
+        connection: &'b mut SqliteConnection,
+        working: &'b mut Working,
+        batch: &'b Batch,
+    ) -> Self {
+        Self { connection, working, batch, part: Part::default(), failed: None, broken: None }
+    }
+
+    /// Whether it wrote, in a savepoint of its own.
+    pub(super) fn wrote(&self) -> bool {
+        self.part.wrote
+    }
+
+    pub(super) fn finish(self) -> Ended {
+        match (self.broken, self.failed) {
+            (Some(error), _) => Ended::Broken(error),
+            (None, Some(error)) => Ended::Failed(error),
+            (None, None) => Ended::Whole(self.part),
+        }
+    }
+
+    /// The connection for a statement that reads.
+    fn reading(&mut self) -> &mut SqliteConnection {
+        self.connection
+    }
+
+    /// The connection for statements that write.
+    async fn writing(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        if !self.part.wrote {
+            let begun = sqlx::query("SAVEPOINT operation").execute(&mut *self.connection).await;
+            self.note(begun.map_err(Fault::from))?;
+            self.part.wrote = true;
+        }
+        Ok(self.connection)
+    }
+
+    /// Remembers an error that breaks the transaction.
+    fn note<T>(&mut self, outcome: Result<T, Fault>) -> Result<T, StoreError> {
+        outcome.map_err(|fault| {
+            let fatal = fault.is_fatal();
+            let error = StoreError::from(fault);
+            if fatal && self.broken.is_none() {
+                self.broken = Some(error.clone());
+            }
+            error
+        })
+    }
+
+    /// Remembers any error of a statement that writes.
+    fn note_written<T>(&mut self, outcome: Result<T, Fault>) -> Result<T, StoreError> {
+        let outcome = self.note(outcome);
+        if let Err(error) = &outcome {
+            self.failed = Some(error.clone());
+        }
+        outcome
+    }
+
+    async fn known_versions(&mut self, tenant: &Name) -> Result<Versions, StoreError> {
+        let changed = self.part.versions.get(tenant).copied().or_else(|| self.batch.versions(tenant));
+        if let Some(versions) = changed.or_else(|| self.working.versions.get(tenant).copied()) {
+            return Ok(versions);
+        }
+        let read = tenants::versions(self.reading(), tenant).await;
+        let versions = self.note(read)?;
+        // Nobody changed it in this transaction, so it is committed; tenants that aren't there are not
+        // remembered, or anybody could fill the memory with their names.
+        if versions != Versions::default() {
+            self.working.versions.insert(tenant.clone(), versions);
+        }
+        Ok(versions)
+    }
+}
+
+#[async_trait]
+impl Transaction for Unit<'_> {
+    fn now(&self) -> Timestamp {
+        self.batch.now()
+    }
+
+    fn append(&mut self, entry: audit::Entry) {
+        self.part.entries.push(entry);
+    }
+
+    async fn versions(&mut self, tenant: &Name) -> Result<Versions, StoreError> {
+        self.known_versions(tenant).await
+    }
+
+    async fn document(&mut self, tenant: &Name) -> Result<Option<String>, StoreError> {
+        let read = tenants::policy(self.reading(), tenant).await;
+        Ok(self.note(read)?.map(|policy| policy.document))
+    }
+
+    async fn insert_tenant(&mut self, tenant: &Name, document: &str) -> Result<bool, StoreError> {
+        let now = self.now();
+        let made = tenants::insert(self.writing().await?, tenant, document, now).await;
+        let made = self.note_written(made)?;
+        if made {
+            self.part.versions.insert(tenant.clone(), tenants::FIRST_VERSIONS);
+        }
+        Ok(made)
+    }
+
+    async fn replace_policy(
+        &mut self,
+        tenant: &Name,
+        document: &str,
+        by: Option<&Name>,
+    ) -> Result<u64, StoreError> {
+        let now = self.now();
+        let mut versions = self.known_versions(tenant).await?;
+        let replaced = tenants::replace_policy(self.writing().await?, tenant, document, by, now).await;
+        versions.policy = self.note_written(replaced)?;
+        self.part.versions.insert(tenant.clone(), versions);
+        Ok(versions.policy)
+    }
+
+    async fn replace_belongings(
+        &mut self,
+        tenant: &Name,
+        belongings: &[Belonging],
+        by: Option<&Name>,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        let replaced = tenants::replace_belongings(self.writing().await?, tenant, belongings, by, now).await;
+        self.note_written(replaced)
+    }
+
+    async fn makers(
+        &mut self,
+        tenant: &Name,
+        user: &Name,
+        through: Through,
+    ) -> Result<Vec<Name>, StoreError> {
+        let read = credentials::makers(self.reading(), tenant, user, through).await;
+        self.note(read)
+    }
+
+    async fn credential(
+        &mut self,
+        tenant: &Name,
+        id: CredentialId,
+    ) -> Result<Option<Credential>, StoreError> {
+        let read = credentials::one(self.reading(), tenant, id).await;
+        self.note(read)
+    }
+
+    async fn insert_credential(
+        &mut self,
+        credential: &Credential,
+        hash: &[u8; 32],
+    ) -> Result<(), StoreError> {
+        let inserted = credentials::insert(self.writing().await?, credential, hash).await;
+        self.note_written(inserted)
+    }
+
+    async fn revoke_credential(&mut self, tenant: &Name, id: CredentialId) -> Result<(), StoreError> {
+        let now = self.now();
+        let mut versions = self.known_versions(tenant).await?;
+        let revoked = credentials::revoke(self.writing().await?, tenant, id, now).await;
+        versions.credentials = self.note_written(revoked)?;
+        self.part.versions.insert(tenant.clone(), versions);
+        Ok(())
+    }
+
+    async fn approval(&mut self, tenant: &Name, id: ApprovalId) -> Result<Option<Approval>, StoreError> {
+        let read = approvals::one(self.reading(), tenant, id).await;
+        self.note(read)
+    }
+
+    async fn pending(
+        &mut self,
+        tenant: &Name,
+        user: &Name,
+        agent: Option<&Name>,
+        digest: &ActionDigest,
+    ) -> Result<Option<Approval>, StoreError> {
+        let read = approvals::pending(self.reading(), tenant, user, agent, digest).await;
+        self.note(read)
+    }
+
+    async fn approved(
+        &mut self,
+        tenant: &Name,
+        user: &Name,
+        agent: Option<&Name>,
+        digest: &ActionDigest,
+    ) -> Result<Vec<Approval>, StoreError> {
+        let now = self.now();
+        let read = approvals::approved(self.reading(), tenant, (user, agent), digest, now).await;
+        self.note(read)
+    }
+
+    async fn rejected(
+        &mut self,
+        tenant: &Name,
+        user: &Name,
+        digest: &ActionDigest,
+        since: Timestamp,
+    ) -> Result<Option<Approval>, StoreError> {
+        let read = approvals::rejected(self.reading(), tenant, user, digest, since).await;
+        self.note(read)
+    }
+
+    async fn redeemed_by(
+        &mut self,
+        tenant: &Name,
+        credential: CredentialId,
+        request: RequestId,
+    ) -> Result<Option<Approval>, StoreError> {
+        let read = approvals::redeemed_by(self.reading(), tenant, credential, request).await;
+        self.note(read)
+    }
+
+    async fn approval_of_grant(
+        &mut self,
+        tenant: &Name,
+        grant: GrantId,
+    ) -> Result<Option<Approval>, StoreError> {
+        let read = approvals::of_grant(self.reading(), tenant, grant).await;
+        self.note(read)
+    }
+
+    async fn unfinished(&mut self, tenant: &Name, limit: u32) -> Result<Vec<Approval>, StoreError> {
+        let now = self.now();
+        let read = approvals::unfinished(self.reading(), tenant, now, limit).await;
+        self.note(read)
+    }
+
+    async fn counts(&mut self, tenant: &Name, user: &Name, since: Timestamp) -> Result<Counts, StoreError> {
+        let now = self.now();
+        let read = approvals::counts(self.reading(), (tenant, user), now, since).await;
+        self.note(read)
+    }
+
+    async fn insert_approval(
+        &mut self,
+        approval: &Approval,
+        event: &Event,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
+        let inserted = change::insert(self.writing().await?, approval, event, sealed).await;
+        self.part.position = self.note_written(inserted)?;
+        self.part.moved.push((approval.tenant.clone(), approval.id, approval.sequence));
+        self.part.opened_until = earliest(self.part.opened_until, Some(approval.expire_time));
+        Ok(())
+    }
+
+    async fn update_approval(
+        &mut self,
+        before: &Approval,
+        after: &Approval,
+        event: Option<&Event>,
+    ) -> Result<(), StoreError> {
+        let updated = change::update(self.writing().await?, before, after, event).await;
+        if let Some(position) = self.note_written(updated)? {
+            self.part.position = position;
+            self.part.moved.push((after.tenant.clone(), after.id, after.sequence));
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, key: &AnswerKey, since: Timestamp) -> Result<Option<Answer>, StoreError> {
+        let read = answers::one(self.reading(), key, since).await;
+        self.note(read)
+    }
+
+    async fn insert_answer(&mut self, key: &AnswerKey, answer: &Answer) -> Result<(), StoreError> {
+        let now = self.now();
+        let inserted = answers::insert(self.writing().await?, key, answer, now).await;
+        self.note_written(inserted)
+    }
+
+    async fn drop_answers(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let dropped = answers::drop_before(self.writing().await?, before, limit).await;
+        self.note_written(dropped)
+    }
+}
