@@ -3,6 +3,9 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod engine;
+pub mod expiry;
+pub mod hub;
 pub mod proto;
 pub mod shutdown;
 pub mod store;

@@ -1,0 +1,494 @@
+//! The use cases: what the service does, one file each.
+//!
+//! Every change goes through [`Engine::commit`]: it asks whether the caller may use the RPC, runs the use case
+//! in a transaction of the store together with its audit entries, and hands a stale view of the policy back to
+//! be judged anew, so that nothing is acknowledged on a policy or a credential that is no longer in force. The
+//! store publishes what was committed, and only then, to [`Live`].
+//!
+//! A refusal is a value: it is committed with its audit entry. Only a fault of the store rolls back.
+
+pub mod answers;
+pub mod audit;
+pub mod authorize;
+pub mod cancel;
+pub mod credentials;
+pub mod decide;
+pub mod decision_id;
+pub mod error;
+pub mod expire;
+pub mod explain;
+pub mod keys;
+pub mod live;
+pub mod outcome;
+pub mod policies;
+pub mod query;
+pub mod redeem;
+pub mod refusals;
+pub mod request;
+pub mod rpc;
+pub mod separation;
+pub mod tenants;
+pub mod view;
+pub mod watch;
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::{
+    clock::{Clock, random_bytes},
+    domain::{
+        audit::{Actor, Entry, Kind},
+        name::Name,
+        policy::{
+            Policy,
+            eval::{Permit, permits},
+            resource::{Code, speak_for_key},
+        },
+        principal::Credential,
+        time::Timestamp,
+    },
+    store::{self, BoxFuture, Store, StoreError, Transaction},
+};
+
+use self::{
+    error::{Error, Reason},
+    keys::Keys,
+    live::Live,
+    refusals::Refusals,
+    rpc::Rpc,
+};
+
+/// How often a use case is judged anew when the policy changes under it, before it gives up.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// What the use cases are limited to. Spans and sizes are settings; `config` has their defaults.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long an approval may be decided, where the request doesn't say.
+    pub approval_timeout: Duration,
+    /// Pending approvals of a tenant.
+    pub pending_max: u64,
+    /// Pending approvals of a user.
+    pub pending_per_user_max: u64,
+    /// Requests for a user in a minute.
+    pub requests_per_minute: u64,
+    /// `AuthorizeTool` calls for a user in a second; 0 is no limit.
+    pub authorizations_per_second: u32,
+    /// How long a grant may be redeemed.
+    pub grant_timeout: Duration,
+    /// How long a rejected action is denied.
+    pub cool_down: Duration,
+    /// How long an ALLOW holds.
+    pub use_within: Duration,
+    /// The arguments of a call, in bytes.
+    pub arguments_bytes_max: usize,
+    /// A justification, in bytes.
+    pub justification_bytes_max: usize,
+    /// Justifications kept of one approval.
+    pub justifications_max: usize,
+    /// A reason, in bytes.
+    pub reason_bytes_max: usize,
+    /// How long a first answer is repeated.
+    pub request_id_retention: Duration,
+    /// How often a waiting stream says that it is alive.
+    pub heartbeat: Duration,
+    /// How long a stream waits for its reader.
+    pub stream_write_timeout: Duration,
+    /// Open streams of the whole server.
+    pub streams_max: usize,
+    /// Open streams of one user.
+    pub streams_per_principal_max: usize,
+    /// Open streams of one user who may speak for others.
+    pub streams_per_gate_max: usize,
+    /// The items of a page where the request doesn't say.
+    pub page_size_default: u32,
+    /// The items of a page at most.
+    pub page_size_max: u32,
+    /// The entries that one audit page looks at, at most.
+    pub audit_scan_entries_max: u64,
+    /// A policy document, in bytes.
+    pub policy_bytes_max: usize,
+    /// How long a token may be valid.
+    pub token_lifetime_max: Duration,
+    /// Approvals that are expired in one transaction.
+    pub expiry_batch_max: u32,
+    /// Peers whose refusals are counted.
+    pub refused_peers_max: usize,
+}
+
+/// The authenticated peer of an RPC.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Its credential, which says who it is.
+    pub credential: Arc<Credential>,
+    /// The version of the tenant's credentials under which the credential was found to be live.
+    pub credentials_version: u64,
+    /// Where it calls from, for the audit log.
+    pub peer: Arc<str>,
+}
+
+impl Caller {
+    /// The tenant in which it acts.
+    #[must_use]
+    pub fn tenant(&self) -> &Name {
+        &self.credential.tenant
+    }
+
+    /// The user whose credential it is.
+    #[must_use]
+    pub fn user(&self) -> &Name {
+        &self.credential.user
+    }
+
+    /// The caller as an audit entry has it.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor { user: self.user().clone(), credential: Some(self.credential.id.to_string()) }
+    }
+}
+
+/// The use cases over one store.
+pub struct Engine {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) streams: watch::Streams,
+    authorizations: Option<DefaultKeyedRateLimiter<(Name, Name)>>,
+}
+
+/// Why a use case stops inside its transaction.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It refuses; what it recorded is committed.
+    Refused(Error),
+    /// The store has a fault; nothing of it is committed.
+    Store(StoreError),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(fault: StoreError) -> Self {
+        Self::Store(fault)
+    }
+}
+
+/// What a use case inside its transaction gives.
+pub(crate) type Judged<T> = Result<T, Failure>;
+
+/// What a use case works on: its transaction, and the policy that is in force in it.
+pub(crate) struct Work<'t> {
+    pub(crate) tx: &'t mut dyn Transaction,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) caller: Arc<Caller>,
+}
+
+impl Work<'_> {
+    /// The tenant in which it works.
+    pub(crate) fn tenant(&self) -> Name {
+        self.caller.tenant().clone()
+    }
+
+    /// Whether the caller holds one of Callgate's own rights.
+    pub(crate) fn holds(&self, right: &str) -> bool {
+        permits(&self.policy, self.caller.user(), right, Code::Use) == Permit::Granted
+    }
+
+    /// An entry of the caller's doing.
+    pub(crate) fn entry(&self, kind: Kind) -> Entry {
+        let mut entry = Entry::new(kind, Some(self.caller.tenant().clone()));
+        entry.actor = Some(self.caller.actor());
+        entry.policy_version = Some(self.policy.version());
+        entry
+    }
+}
+
+/// What came of running a use case once.
+enum Attempt<T> {
+    Done(T),
+    Refused(Error),
+    Stale,
+}
+
+impl Engine {
+    /// Puts the use cases over a store. `live` is told of its commits by whoever opened it.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        live: Arc<Live>,
+        keys: Arc<Keys>,
+        limits: Limits,
+    ) -> Self {
+        let authorizations = NonZeroU32::new(limits.authorizations_per_second)
+            .map(|per_second| RateLimiter::keyed(Quota::per_second(per_second)));
+        Self {
+            store,
+            clock,
+            live,
+            keys,
+            refusals: Arc::new(Refusals::new(limits.refused_peers_max)),
+            streams: watch::Streams::new(&limits),
+            limits: Arc::new(limits),
+            authorizations,
+        }
+    }
+
+    /// The service's time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
+    /// Whether reads and writes of the store work.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn check(&self) -> Result<(), Error> {
+        Ok(self.store.check().await?)
+    }
+
+    /// Looks for what other processes on the same store committed.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn poll(&self) -> Result<(), Error> {
+        Ok(self.store.poll().await?)
+    }
+
+    /// How far the service's time is ahead of the wall clock.
+    #[must_use]
+    pub fn clock_lead(&self) -> Duration {
+        self.store.clock_lead()
+    }
+
+    /// Records that the server started or stopped, for the tenant that runs it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn record(&self, entry: Entry) -> Result<(), Error> {
+        store::write(&*self.store, move |tx| {
+            let entry = entry.clone();
+            Box::pin(async move {
+                tx.append(entry);
+                Ok(())
+            })
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// The policy that is in force for a tenant, as far as this process knows. Good for reading; what changes
+    /// something is compared with the store in its transaction.
+    pub(crate) async fn policy(&self, tenant: &Name) -> Result<Arc<Policy>, Error> {
+        self.live.policy(&*self.store, tenant).await
+    }
+
+    /// Asks whether the caller may read through this RPC, and gives the policy that said so.
+    ///
+    /// # Errors
+    /// `CREDENTIAL_REFUSED`, `RPC_NOT_PERMITTED`; the refusal is audited.
+    pub(crate) async fn admit(&self, caller: &Arc<Caller>, rpc: Rpc) -> Result<Arc<Policy>, Error> {
+        let policy = self.policy(caller.tenant()).await?;
+        if admission(&policy, caller, rpc).is_ok() {
+            return Ok(policy);
+        }
+        // Refused on what this process knows: the write path judges it on what is in force, and records it.
+        self.commit(caller, rpc, |_| (), |_, ()| Box::pin(async { Ok(()) })).await?;
+        self.policy(caller.tenant()).await
+    }
+
+    /// The one write path: admits the caller, plans on the policy, acts in a transaction.
+    ///
+    /// `plan` is what can be worked out from the policy alone; it runs before the transaction, and again when
+    /// the policy turns out to be stale. `act` runs in the transaction, perhaps more than once.
+    pub(crate) async fn commit<P, T, A>(
+        &self,
+        caller: &Arc<Caller>,
+        rpc: Rpc,
+        plan: impl Fn(&Arc<Policy>) -> P,
+        act: A,
+    ) -> Result<T, Error>
+    where
+        P: Clone + Send + Sync + 'static,
+        T: Send + 'static,
+        A: for<'t> Fn(Work<'t>, P) -> BoxFuture<'t, Judged<T>> + Send + Sync + 'static,
+    {
+        let act = Arc::new(act);
+        for _ in 0..ATTEMPTS_MAX {
+            let policy = self.policy(caller.tenant()).await?;
+            let refused = admission(&policy, caller, rpc).err();
+            let planned = plan(&policy);
+            let (caller, act) = (Arc::clone(caller), Arc::clone(&act));
+            let (of, by, refusals) = (Arc::clone(&policy), Arc::clone(&caller), Arc::clone(&self.refusals));
+            let attempt = store::write(&*self.store, move |tx| {
+                let (policy, caller, act) = (Arc::clone(&of), Arc::clone(&by), Arc::clone(&act));
+                let (refused, planned) = (refused.clone(), planned.clone());
+                let refusals = Arc::clone(&refusals);
+                Box::pin(async move {
+                    if let Some(attempt) = guard(tx, &policy, &caller).await? {
+                        return Ok(attempt);
+                    }
+                    let judged = if let Some(error) = refused {
+                        Err(Failure::Refused(error))
+                    } else {
+                        let (policy, caller) = (Arc::clone(&policy), Arc::clone(&caller));
+                        act(Work { tx: &mut *tx, policy, caller }, planned).await
+                    };
+                    match judged {
+                        Ok(value) => Ok(Attempt::Done(value)),
+                        Err(Failure::Refused(error)) => {
+                            if refusals.is_entry_due(&caller, rpc, &error, tx.now()) {
+                                tx.append(denial(&policy, &caller, rpc, &error));
+                            }
+                            Ok(Attempt::Refused(error))
+                        }
+                        Err(Failure::Store(fault)) => Err(fault),
+                    }
+                })
+            })
+            .await;
+            match attempt {
+                Ok(Attempt::Done(value)) => return Ok(value),
+                Ok(Attempt::Refused(error)) => {
+                    self.refusals.count(&caller, rpc, &error, self.now());
+                    return Err(error);
+                }
+                Ok(Attempt::Stale) => self.live.forget_policy(caller.tenant(), policy.version()),
+                Err(StoreError::Conflict(_)) => {}
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        Err(Error::new(
+            Reason::Contention,
+            "the policy changed again and again while this was judged; try again",
+        )
+        .retry_after(Duration::from_millis(200)))
+    }
+
+    /// Whether one more `AuthorizeTool` for this user is within its rate.
+    pub(crate) fn within_rate(&self, tenant: &Name, user: &Name) -> Result<(), Error> {
+        let Some(limiter) = &self.authorizations else { return Ok(()) };
+        limiter.check_key(&(tenant.clone(), user.clone())).map_err(|until| {
+            let wait = until.wait_time_from(governor::clock::Clock::now(limiter.clock()));
+            Error::new(
+                Reason::RateLimited,
+                format!(
+                    "`{user}` asks more than {} times a second; wait and try again",
+                    self.limits.authorizations_per_second
+                ),
+            )
+            .retry_after(wait)
+        })
+    }
+
+    /// Drops the limiter's memory of users who haven't asked for long.
+    pub(crate) fn tidy_rates(&self) {
+        if let Some(limiter) = &self.authorizations {
+            limiter.retain_recent();
+        }
+    }
+}
+
+/// Makes an id from fresh random bytes.
+pub(crate) fn fresh<T>(make: impl FnOnce([u8; 16]) -> T) -> Result<T, Error> {
+    Ok(make(random_bytes::<16>()?))
+}
+
+/// Whether the caller may use an RPC: its user by the policy, and its credential by its own limits.
+fn admission(policy: &Policy, caller: &Caller, rpc: Rpc) -> Result<(), Error> {
+    let permit = permits(policy, caller.user(), rpc.resource_key(), Code::Use);
+    if permit.is_granted() && caller.credential.limits.allow_rpc(rpc.as_str()) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Reason::RpcNotPermitted,
+        format!(
+            "`{}` may not call {}; an admin can give the permission `{}`",
+            caller.user(),
+            rpc.as_str(),
+            rpc.resource_key()
+        ),
+    ))
+}
+
+/// Whether the caller may speak for `user`, and about `server` where one is named.
+pub(crate) fn may_speak_for(
+    policy: &Policy,
+    caller: &Caller,
+    user: &Name,
+    server: Option<&Name>,
+) -> Result<(), Error> {
+    let limits = &caller.credential.limits;
+    let granted =
+        caller.user() == user || permits(policy, caller.user(), &speak_for_key(user), Code::Use).is_granted();
+    if granted && limits.allow_subject(user) && server.is_none_or(|server| limits.allow_server(server)) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Reason::SubjectNotPermitted,
+        "the caller may not speak for this user, server or tenant; use a credential that may",
+    ))
+}
+
+/// Compares what the caller was judged on with what is in force in the transaction.
+async fn guard<T>(
+    tx: &mut dyn Transaction,
+    policy: &Policy,
+    caller: &Caller,
+) -> Result<Option<Attempt<T>>, StoreError> {
+    let versions = tx.versions(caller.tenant()).await?;
+    let mut live = caller.credential.is_live(tx.now());
+    if live && versions.credentials != caller.credentials_version {
+        live = tx
+            .credential(caller.tenant(), caller.credential.id)
+            .await?
+            .is_some_and(|credential| credential.is_live(tx.now()));
+    }
+    if !live {
+        let mut entry = Entry::new(Kind::CredentialRefused, Some(caller.tenant().clone()));
+        entry.actor = Some(caller.actor());
+        entry.reason = Some(Reason::CredentialRefused.as_str());
+        entry.peer = Some(caller.peer.to_string());
+        tx.append(entry);
+        return Ok(Some(Attempt::Refused(credentials::refused())));
+    }
+    if versions.policy != policy.version() {
+        return Ok(Some(Attempt::Stale));
+    }
+    Ok(None)
+}
+
+/// The entry of a refused RPC.
+fn denial(policy: &Policy, caller: &Caller, rpc: Rpc, error: &Error) -> Entry {
+    let mut entry = Entry::new(Kind::RpcDenied, Some(caller.tenant().clone()));
+    entry.actor = Some(caller.actor());
+    entry.method = Some(rpc.as_str().to_owned());
+    entry.resource_key = Some(rpc.resource_key().to_owned());
+    entry.permission_code = Some(Code::Use.as_str().to_owned());
+    entry.decision = Some("DENY");
+    entry.reason = Some(error.reason.as_str());
+    entry.message = Some(error.message.clone());
+    entry.policy_version = Some(policy.version());
+    entry.peer = Some(caller.peer.to_string());
+    if let Some(user) = policy.user(caller.user()) {
+        let roles: Vec<&str> = user.roles().iter().map(Name::as_str).collect();
+        entry.details.insert("actor_roles".into(), roles.join(","));
+    }
+    for (key, value) in &error.metadata {
+        if *key == "approval_id" {
+            entry.approval_id = crate::domain::id::ApprovalId::parse(value);
+        } else {
+            entry.details.insert((*key).to_owned(), value.clone());
+        }
+    }
+    entry
+}

@@ -1,0 +1,89 @@
+//! `ExplainDecision`: what `AuthorizeTool` would say and why. Changes nothing, spends nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Caller, Engine, Judged, Work,
+    authorize::{Asked, DecisionReason, Plan, ToolRequest, nobody, policy_message, rejection},
+    error::Error,
+    rpc::Rpc,
+    separation,
+};
+use crate::domain::{
+    action::ActionDigest,
+    name::Name,
+    policy::eval::{Decision, Explanation, Question, explain},
+};
+
+/// What would be said and why.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// What would be decided.
+    pub decision: Decision,
+    /// Why, for programs.
+    pub reason: DecisionReason,
+    /// The verdict with everything that it rests on.
+    pub explanation: Explanation,
+    /// Why, for people.
+    pub message: String,
+    /// The humans who could vote on it, the subject left out.
+    pub eligible_users: Vec<Name>,
+    /// What an approval would be bound to.
+    pub digest: ActionDigest,
+}
+
+impl Engine {
+    /// Explains what would be decided on a tool call.
+    ///
+    /// # Errors
+    /// `ARGUMENTS_INVALID`, `SUBJECT_NOT_PERMITTED` for another tenant.
+    pub async fn explain(&self, caller: &Arc<Caller>, request: ToolRequest) -> Result<Explained, Error> {
+        self.same_tenant(caller, request.tenant.as_deref(), Rpc::ExplainDecision).await?;
+        let asked = Asked::read(request, caller, &self.limits)?;
+        let (planned, by, cool_down) = (asked.clone(), Arc::clone(caller), self.limits.cool_down);
+        self.commit(
+            caller,
+            Rpc::ExplainDecision,
+            move |policy| planned.plan(policy, &by),
+            move |work, plan| {
+                let asked = asked.clone();
+                Box::pin(async move { judge(work, &asked, &plan, cool_down).await })
+            },
+        )
+        .await
+    }
+}
+
+/// What `AuthorizeTool` would say; a grant that could be spent is left out of the question.
+async fn judge(work: Work<'_>, asked: &Asked, plan: &Plan, cool_down: Duration) -> Judged<Explained> {
+    let question =
+        Question { user: &asked.subject.user, server: asked.action.server(), tool: asked.action.tool() };
+    let explanation = explain(&work.policy, &question);
+    let interested = [asked.subject.user.clone()];
+    let mut explained = Explained {
+        decision: explanation.verdict.decision,
+        reason: DecisionReason::Policy(explanation.verdict.reason),
+        message: policy_message(asked, explanation.verdict.reason),
+        eligible_users: separation::candidates(&work.policy, &explanation.verdict.stages, &interested),
+        digest: asked.action.digest(),
+        explanation,
+    };
+    if explained.decision != Decision::ApprovalRequired {
+        return Ok(explained);
+    }
+    let (tenant, since) = (work.tenant(), work.tx.now().minus(cool_down));
+    let rejected = work.tx.rejected(&tenant, &asked.subject.user, &explained.digest, since).await?;
+    let stages = &explained.explanation.verdict.stages;
+    if let Some(rejected) = rejected {
+        explained.decision = Decision::Deny;
+        explained.reason = DecisionReason::Rejected;
+        explained.message = rejection(&rejected);
+    } else if !separation::is_possible(work.tx, &work.policy, stages, &interested, plan.lineage_checked)
+        .await?
+    {
+        explained.decision = Decision::Deny;
+        explained.reason = DecisionReason::NoEligibleApprover;
+        explained.message = nobody(asked);
+    }
+    Ok(explained)
+}

@@ -1,0 +1,243 @@
+//! Refusals that repeat: the first of a peer, RPC, reason and minute is an audit entry at once; the others of
+//! that minute are counted and summed up in one entry when the minute is over.
+//!
+//! Whoever can provoke refusals must not be able to flood the log. The number of peers that are told apart is
+//! bounded; beyond it, one count stands for all the others. Refused votes and redemptions are never summed up.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    Caller, Engine, Failure,
+    error::{Error, Reason},
+    rpc::Rpc,
+};
+use crate::{
+    domain::{
+        audit::{Entry, Kind},
+        name::Name,
+        time::Timestamp,
+    },
+    store,
+};
+
+/// Over what span refusals are summed up.
+const SPAN: Duration = Duration::from_mins(1);
+
+/// What is counted as one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    tenant: Option<Name>,
+    /// The user, or the address of a peer that isn't known; none for all those beyond the bound.
+    peer: Option<String>,
+    rpc: Option<Rpc>,
+    reason: Reason,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Count {
+    since: Timestamp,
+    further: u64,
+}
+
+/// The refusals of the running minute.
+#[derive(Debug)]
+pub struct Refusals {
+    peers_max: usize,
+    counts: Mutex<HashMap<Key, Count>>,
+}
+
+impl Refusals {
+    /// Counts nothing yet; tells at most `peers_max` peers apart.
+    #[must_use]
+    pub fn new(peers_max: usize) -> Self {
+        Self { peers_max, counts: Mutex::default() }
+    }
+
+    /// Whether this refusal of an RPC is an entry of its own.
+    pub(crate) fn is_entry_due(&self, caller: &Caller, rpc: Rpc, error: &Error, now: Timestamp) -> bool {
+        !is_summed_up(rpc, error) || self.is_first(&key(caller, rpc, error), now)
+    }
+
+    /// Counts a refusal of an RPC whose entry, where one was due, is durable.
+    pub(crate) fn count(&self, caller: &Caller, rpc: Rpc, error: &Error, now: Timestamp) {
+        if is_summed_up(rpc, error) {
+            self.add(key(caller, rpc, error), now);
+        }
+    }
+
+    /// Whether a refused credential from this address is an entry of its own; counts it.
+    pub(crate) fn first_credential(&self, tenant: Option<&Name>, peer: &str, now: Timestamp) -> bool {
+        let key = Key {
+            tenant: tenant.cloned(),
+            peer: Some(peer.to_owned()),
+            rpc: None,
+            reason: Reason::CredentialRefused,
+        };
+        let first = self.is_first(&key, now);
+        self.add(key, now);
+        first
+    }
+
+    /// Takes the counts whose minute is over, as entries that sum them up.
+    fn over(&self, now: Timestamp) -> Vec<Entry> {
+        let mut counts = self.lock();
+        let over: Vec<Key> = counts
+            .iter()
+            .filter(|(_, count)| now.since(count.since) >= SPAN)
+            .map(|(key, _)| key.clone())
+            .collect();
+        let mut entries = vec![];
+        for key in over {
+            if let Some(count) = counts.remove(&key)
+                && count.further > 0
+            {
+                entries.push(summary(key, count.further));
+            }
+        }
+        entries
+    }
+
+    fn is_first(&self, key: &Key, now: Timestamp) -> bool {
+        let counts = self.lock();
+        let key = self.bounded(&counts, key.clone());
+        counts.get(&key).is_none_or(|count| now.since(count.since) >= SPAN)
+    }
+
+    fn add(&self, key: Key, now: Timestamp) {
+        let mut counts = self.lock();
+        let key = self.bounded(&counts, key);
+        counts.entry(key).and_modify(|count| count.further += 1).or_insert(Count { since: now, further: 0 });
+    }
+
+    fn bounded(&self, counts: &HashMap<Key, Count>, key: Key) -> Key {
+        if counts.contains_key(&key) || counts.len() < self.peers_max {
+            return key;
+        }
+        Key { tenant: None, peer: None, rpc: None, reason: key.reason }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Count>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// Refuses an RPC before its use case began: records it where an entry is due, and gives what to answer.
+    pub(crate) async fn refuse(&self, caller: &Arc<Caller>, rpc: Rpc, error: Error) -> Error {
+        if !self.refusals.is_entry_due(caller, rpc, &error, self.now()) {
+            self.refusals.count(caller, rpc, &error, self.now());
+            return error;
+        }
+        let refusal = error.clone();
+        let refused = self
+            .commit(
+                caller,
+                rpc,
+                |_| (),
+                move |_, ()| {
+                    let refusal = refusal.clone();
+                    Box::pin(async move { Err::<(), _>(Failure::Refused(refusal)) })
+                },
+            )
+            .await;
+        refused.err().unwrap_or(error)
+    }
+
+    /// Does what has to be done from time to time: sums up refusals, forgets old answers and rates.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn keep_house(&self, answers_dropped_max: u32) -> Result<(), Error> {
+        self.tidy_rates();
+        self.sum_up_refusals().await?;
+        let retention = self.limits.request_id_retention;
+        store::write(&*self.store, move |tx| {
+            Box::pin(async move {
+                let before = tx.now().minus(retention);
+                tx.drop_answers(before, answers_dropped_max).await
+            })
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Records the sums of the refusals whose minute is over.
+    ///
+    /// # Errors
+    /// Those of the store; the sums are lost then.
+    pub(crate) async fn sum_up_refusals(&self) -> Result<(), Error> {
+        let entries = self.refusals.over(self.now());
+        if entries.is_empty() {
+            return Ok(());
+        }
+        store::write(&*self.store, move |tx| {
+            let entries = entries.clone();
+            Box::pin(async move {
+                for entry in entries {
+                    tx.append(entry);
+                }
+                Ok(())
+            })
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// Whether such refusals are summed up: votes and redemptions are not, but for those beyond a rate.
+fn is_summed_up(rpc: Rpc, error: &Error) -> bool {
+    error.reason == Reason::RateLimited || !matches!(rpc, Rpc::Decide | Rpc::AuthorizeTool)
+}
+
+fn key(caller: &Caller, rpc: Rpc, error: &Error) -> Key {
+    Key {
+        tenant: Some(caller.tenant().clone()),
+        peer: Some(caller.user().to_string()),
+        rpc: Some(rpc),
+        reason: error.reason,
+    }
+}
+
+fn summary(key: Key, further: u64) -> Entry {
+    let kind = if key.rpc.is_none() { Kind::CredentialRefused } else { Kind::RpcDenied };
+    let mut entry = Entry::new(kind, key.tenant);
+    entry.method = key.rpc.map(|rpc| rpc.as_str().to_owned());
+    entry.peer = key.peer;
+    entry.reason = Some(key.reason.as_str());
+    entry.count = Some(further);
+    entry.message = Some("further refusals within a minute of the first".into());
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_an_entry_and_the_rest_of_its_minute_a_count() {
+        let refusals = Refusals::new(2);
+        let start = Timestamp::from_micros(1_000_000_000);
+        assert!(refusals.first_credential(None, "a", start));
+        assert!(!refusals.first_credential(None, "a", start));
+        assert!(!refusals.first_credential(None, "a", start.plus(Duration::from_secs(59))));
+        assert!(refusals.over(start.plus(Duration::from_secs(59))).is_empty());
+        let sums = refusals.over(start.plus(SPAN));
+        assert_eq!(sums.iter().map(|entry| entry.count).collect::<Vec<_>>(), [Some(2)]);
+        assert!(refusals.first_credential(None, "a", start.plus(SPAN)));
+    }
+
+    #[test]
+    fn peers_beyond_the_bound_share_one_count() {
+        let refusals = Refusals::new(2);
+        let start = Timestamp::from_micros(1_000_000_000);
+        for peer in ["a", "b", "c"] {
+            assert!(refusals.first_credential(None, peer, start), "{peer}");
+        }
+        assert!(!refusals.first_credential(None, "d", start), "counted with c");
+        assert_eq!(refusals.lock().len(), 3);
+    }
+}

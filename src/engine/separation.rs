@@ -1,0 +1,106 @@
+//! Separation of duties: who asked for an action can't have a say in it.
+//!
+//! That is the subject, the users of the credentials that asked, joined or redeem, and, from the sensitivity
+//! that the policy names, every human whose user, credential or membership one of them made, directly or
+//! through others they made. No role is exempt.
+
+use std::collections::{HashSet, VecDeque};
+
+use crate::{
+    domain::{
+        approval::{Approval, Vote},
+        name::Name,
+        policy::{Policy, document::UserKind, stage::Stage},
+        requirement,
+    },
+    store::{StoreError, Through, Transaction},
+};
+
+/// How many makers are followed back; a longer line counts as one that leads to the interested.
+const MAKERS_MAX: usize = 10_000;
+
+/// Whether one of `interested` made `user`, its memberships or the credentials in question, directly or
+/// through others. Of the others, every credential counts: which one they used isn't known.
+pub(crate) async fn is_made_by(
+    tx: &mut dyn Transaction,
+    tenant: &Name,
+    user: &Name,
+    through: Through,
+    interested: &[Name],
+) -> Result<bool, StoreError> {
+    let mut seen = HashSet::from([user.clone()]);
+    let mut open = VecDeque::from(tx.makers(tenant, user, through).await?);
+    while let Some(maker) = open.pop_front() {
+        if interested.contains(&maker) || seen.len() >= MAKERS_MAX {
+            return Ok(true);
+        }
+        if seen.insert(maker.clone()) {
+            open.extend(tx.makers(tenant, &maker, Through::Credentials).await?);
+        }
+    }
+    Ok(false)
+}
+
+/// Who could ever approve: humans eligible for one of the stages, but for the interested.
+pub(crate) fn candidates(policy: &Policy, stages: &[Stage], interested: &[Name]) -> Vec<Name> {
+    policy
+        .users()
+        .filter(|user| user.kind() == UserKind::Human && user.is_enabled())
+        .filter(|user| !interested.contains(user.name()))
+        .filter(|user| stages.iter().any(|stage| policy.eligible(user.name(), stage)))
+        .map(|user| user.name().clone())
+        .collect()
+}
+
+/// Whether the stages could ever be met by the candidates; with `lineage_checked`, by those of them whom none
+/// of the interested made.
+pub(crate) async fn is_possible(
+    tx: &mut dyn Transaction,
+    policy: &Policy,
+    stages: &[Stage],
+    interested: &[Name],
+    lineage_checked: bool,
+) -> Result<bool, StoreError> {
+    let mut able = candidates(policy, stages, interested);
+    if lineage_checked {
+        let mut independent = vec![];
+        for candidate in able {
+            // Which credential will vote isn't known yet: the vote itself is judged on it.
+            if !is_made_by(tx, policy.tenant(), &candidate, Through::Memberships, interested).await? {
+                independent.push(candidate);
+            }
+        }
+        able = independent;
+    }
+    Ok(requirement::is_met(stages, &able, |user, stage| policy.eligible(user, stage)))
+}
+
+/// Whether the votes of an approval let its action run under the policy of now: every approver is still
+/// eligible, they meet the stages of now, and none of them is, or was made by, one of the interested, with
+/// whom the redeeming user counts.
+pub(crate) async fn still_stands(
+    tx: &mut dyn Transaction,
+    policy: &Policy,
+    approval: &Approval,
+    stages: &[Stage],
+    redeemer: &Name,
+) -> Result<bool, StoreError> {
+    let mut interested = approval.interested();
+    interested.push(redeemer.clone());
+    let approvers = approval.approvers();
+    if approvers.iter().any(|approver| interested.contains(approver)) {
+        return Ok(false);
+    }
+    let eligible = |user: &str, stage: &Stage| policy.eligible(user, stage);
+    if !requirement::is_met(stages, &approvers, eligible) {
+        return Ok(false);
+    }
+    if approval.requirement.lineage_checked || approval.sensitivity >= policy.made_by_from() {
+        for Vote { user, credential, .. } in &approval.votes {
+            if is_made_by(tx, policy.tenant(), user, Through::Credential(*credential), &interested).await? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}

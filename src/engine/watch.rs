@@ -1,0 +1,365 @@
+//! The stream of an approval: a snapshot, then each event in order, heartbeats, the final event, then its end.
+//!
+//! A watcher can lose its place but never an event: it subscribes first, reads the events after its own
+//! sequence from the store, and only then waits. A stream ends well only with a final state; everything else
+//! ends with an error that says how to come back.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Caller, Engine, Limits,
+    error::{Error, Reason},
+    rpc::Rpc,
+    view::{ApprovalView, PREVIEW_BYTES_MAX},
+};
+use crate::{
+    domain::{
+        approval::{Event, State},
+        id::ApprovalId,
+        name::Name,
+        policy::{eval::permits, resource::Code},
+        render::Rendered,
+        time::Timestamp,
+    },
+    hub::Watcher,
+};
+
+/// How many events are read at a time.
+const EVENTS_MAX: u32 = 100;
+
+/// How often a stream looks for itself, should a wake-up have been missed.
+const RESCAN: Duration = Duration::from_secs(10);
+
+/// When a client should come back after the server stopped.
+const RETRY_STOPPED: Duration = Duration::from_secs(1);
+
+/// One message of a stream.
+#[derive(Debug, Clone)]
+pub struct WatchMessage {
+    /// The approval as it is.
+    pub view: ApprovalView,
+    /// What happened; none in the snapshot and in heartbeats.
+    pub event: Option<Event>,
+    /// How far the stream has come.
+    pub sequence: u64,
+    /// The service's time.
+    pub time: Timestamp,
+}
+
+/// How many streams are open, of all and of each user.
+#[derive(Debug)]
+pub struct Streams {
+    all_max: usize,
+    open: Mutex<HashMap<(Name, Name), usize>>,
+}
+
+/// Holds a place among the open streams until it is dropped.
+#[derive(Debug)]
+pub struct StreamPlace {
+    engine: Arc<Engine>,
+    key: (Name, Name),
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Engine")
+    }
+}
+
+impl Streams {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { all_max: limits.streams_max, open: Mutex::default() }
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut open = self.engine.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// Which approval to follow, and from where.
+#[derive(Debug)]
+pub struct Watch {
+    engine: Arc<Engine>,
+    caller: Arc<Caller>,
+    id: ApprovalId,
+    after: Option<u64>,
+    watcher: Watcher,
+    place: StreamPlace,
+}
+
+/// Messages, and how they end.
+#[derive(Debug)]
+pub struct Following<T> {
+    messages: mpsc::Receiver<T>,
+    end: Arc<OnceLock<Result<(), Error>>>,
+    is_over: bool,
+}
+
+/// The sending half of [`Following`].
+#[derive(Debug)]
+pub struct Followed<T> {
+    messages: mpsc::Sender<T>,
+    end: Arc<OnceLock<Result<(), Error>>>,
+}
+
+/// Makes a bounded stream that ends with what its sender says, and with an error when the sender dies.
+#[must_use]
+pub fn following<T>(buffer: usize) -> (Followed<T>, Following<T>) {
+    let (sender, messages) = mpsc::channel(buffer.max(1));
+    let end = Arc::new(OnceLock::new());
+    let followed = Followed { messages: sender, end: Arc::clone(&end) };
+    (followed, Following { messages, end, is_over: false })
+}
+
+impl<T> Followed<T> {
+    /// Sends a message, waiting for room; false when the reader is gone.
+    pub async fn send(&self, message: T) -> bool {
+        self.messages.send(message).await.is_ok()
+    }
+
+    /// Completes when the reader is gone.
+    pub async fn closed(&self) {
+        self.messages.closed().await;
+    }
+
+    /// Ends the stream.
+    pub fn end(self, result: Result<(), Error>) {
+        // Set once, here, where the sender goes away.
+        let _ = self.end.set(result);
+    }
+}
+
+impl<T> Stream for Following<T> {
+    type Item = Result<T, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        match self.messages.poll_recv(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(message)) => Poll::Ready(Some(Ok(message))),
+            Poll::Ready(None) => {
+                self.is_over = true;
+                match self.end.get() {
+                    Some(Ok(())) => Poll::Ready(None),
+                    Some(Err(error)) => Poll::Ready(Some(Err(error.clone()))),
+                    None => Poll::Ready(Some(Err(Error::new(
+                        Reason::Internal,
+                        "the server has a fault; its log has the cause",
+                    )))),
+                }
+            }
+        }
+    }
+}
+
+/// Why a stream stops before its approval has ended.
+enum Stop {
+    /// The reader went away: nobody is left to tell.
+    Gone,
+    /// This is to be told.
+    With(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::With(error)
+    }
+}
+
+impl Engine {
+    /// Takes a place to follow an approval. It is watched from here on.
+    ///
+    /// # Errors
+    /// `TOO_MANY_STREAMS`; that the caller may not see the approval is told on the stream.
+    pub async fn watch(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        id: ApprovalId,
+        after: Option<u64>,
+    ) -> Result<Watch, Error> {
+        let place = self.stream_place(caller).await?;
+        let watcher = self.live.hub.watch(caller.tenant(), id);
+        Ok(Watch { engine: Arc::clone(self), caller: Arc::clone(caller), id, after, watcher, place })
+    }
+
+    async fn stream_place(self: &Arc<Self>, caller: &Arc<Caller>) -> Result<StreamPlace, Error> {
+        let policy = self.admit(caller, Rpc::RequestApproval).await?;
+        let is_gate =
+            permits(&policy, caller.user(), Rpc::AuthorizeTool.resource_key(), Code::Use).is_granted();
+        let of_user_max =
+            if is_gate { self.limits.streams_per_gate_max } else { self.limits.streams_per_principal_max };
+        let key = (caller.tenant().clone(), caller.user().clone());
+        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = open.values().sum();
+        let of_user = open.get(&key).copied().unwrap_or(0);
+        if all >= self.streams.all_max || of_user >= of_user_max {
+            let message = format!(
+                "`{}` has {of_user} open streams of {of_user_max}, the server {all} of {}; close some",
+                caller.user(),
+                self.streams.all_max
+            );
+            return Err(Error::new(Reason::TooManyStreams, message).retry_after(RETRY_STOPPED));
+        }
+        *open.entry(key.clone()).or_default() += 1;
+        Ok(StreamPlace { engine: Arc::clone(self), key })
+    }
+}
+
+impl Watch {
+    /// Follows the approval until it has ended, the reader is gone, `deadline` has passed, or `stopping`.
+    pub async fn follow(
+        self,
+        out: Followed<WatchMessage>,
+        deadline: Option<Duration>,
+        stopping: CancellationToken,
+    ) {
+        let Self { engine, caller, id, after, watcher, place } = self;
+        let waiting = async {
+            match deadline {
+                Some(span) => engine.clock.sleep_until_after(span).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut course = Course { engine: &engine, caller: &caller, id, watcher, out: &out, arguments: None };
+        let stop = tokio::select! {
+            biased;
+            result = course.run(after) => result.err(),
+            () = out.messages.closed() => Some(Stop::Gone),
+            () = stopping.cancelled() => Some(Stop::With(
+                Error::new(Reason::ShuttingDown, "the server is stopping; come back with the approval's id and the last sequence")
+                    .retry_after(RETRY_STOPPED),
+            )),
+            () = waiting => Some(Stop::With(Error::new(
+                Reason::DeadlineExceeded,
+                "the caller's deadline passed; the approval is unchanged, come back with its id and the last sequence",
+            ))),
+        };
+        drop(course);
+        drop(place);
+        match stop {
+            None | Some(Stop::Gone) => out.end(Ok(())),
+            Some(Stop::With(error)) => out.end(Err(error)),
+        }
+    }
+}
+
+/// One stream on its way.
+struct Course<'a> {
+    engine: &'a Arc<Engine>,
+    caller: &'a Arc<Caller>,
+    id: ApprovalId,
+    watcher: Watcher,
+    out: &'a Followed<WatchMessage>,
+    /// They never change while it is pending, so they are rendered once.
+    arguments: Option<Arc<Rendered>>,
+}
+
+impl Course<'_> {
+    async fn run(&mut self, after: Option<u64>) -> Result<(), Stop> {
+        let mut epoch = self.engine.live.epoch();
+        let snapshot = self.view().await?;
+        let newest = snapshot.approval.sequence;
+        let mut sequence = after.unwrap_or(newest);
+        if sequence > newest {
+            let message =
+                format!("the approval has come to sequence {newest}, not {sequence}; come back with 0");
+            return Err(Error::new(Reason::SequenceUnknown, message).into());
+        }
+        let mut is_over = snapshot.approval.state != State::Pending && sequence == newest;
+        self.send(snapshot, None, sequence).await?;
+        let mut heartbeat = self.engine.clock.sleep_until_after(self.engine.limits.heartbeat);
+        while !is_over {
+            let events = self.events(sequence).await?;
+            if events.is_empty() {
+                let (beat, woken) = tokio::select! {
+                    () = self.watcher.woken() => (false, true),
+                    () = &mut heartbeat => (true, false),
+                    () = self.engine.clock.sleep_until_after(RESCAN) => (false, false),
+                };
+                if self.engine.live.epoch() != epoch {
+                    epoch = self.engine.live.epoch();
+                    self.engine
+                        .commit(self.caller, Rpc::RequestApproval, |_| (), |_, ()| Box::pin(async { Ok(()) }))
+                        .await?;
+                }
+                if beat {
+                    let view = self.view().await?;
+                    is_over = view.approval.state != State::Pending && sequence == view.approval.sequence;
+                    self.send(view, None, sequence).await?;
+                    heartbeat = self.engine.clock.sleep_until_after(self.engine.limits.heartbeat);
+                } else if !woken {
+                    // Reading it expires what is overdue, should the timer be late.
+                    is_over = {
+                        let view = self.view().await?;
+                        view.approval.state != State::Pending && sequence == view.approval.sequence
+                    };
+                }
+                continue;
+            }
+            let view = self.view().await?;
+            for event in events {
+                sequence = event.sequence;
+                is_over = event.kind.is_terminal();
+                self.send(view.clone(), Some(event), sequence).await?;
+                if is_over {
+                    break;
+                }
+            }
+            heartbeat = self.engine.clock.sleep_until_after(self.engine.limits.heartbeat);
+            if !is_over && view.approval.state != State::Pending && sequence == view.approval.sequence {
+                is_over = true;
+            }
+        }
+        Ok(())
+    }
+
+    async fn events(&self, after: u64) -> Result<Vec<Event>, Error> {
+        let tenant = self.caller.tenant();
+        Ok(self.engine.store.events_after(tenant, self.id, after, EVENTS_MAX).await?)
+    }
+
+    async fn view(&mut self) -> Result<ApprovalView, Error> {
+        let policy = self.engine.policy(self.caller.tenant()).await?;
+        let approval = self.engine.seen(&policy, self.caller, self.id).await?;
+        let arguments = match &self.arguments {
+            Some(arguments) => Arc::clone(arguments),
+            None => self.engine.arguments(&approval, PREVIEW_BYTES_MAX).await?,
+        };
+        self.arguments = Some(Arc::clone(&arguments));
+        Ok(self.engine.view_with(&policy, approval, arguments))
+    }
+
+    async fn send(&self, view: ApprovalView, event: Option<Event>, sequence: u64) -> Result<(), Stop> {
+        let message = WatchMessage { view, event, sequence, time: self.engine.now() };
+        tokio::select! {
+            biased;
+            sent = self.out.messages.send(message) => sent.map_err(|_| Stop::Gone),
+            () = self.engine.clock.sleep_until_after(self.engine.limits.stream_write_timeout) => {
+                Err(Stop::With(Error::new(
+                    Reason::SlowReader,
+                    "nothing was read from this stream for too long; come back with the approval's id and the last sequence",
+                )))
+            }
+        }
+    }
+}
