@@ -1,12 +1,16 @@
 //! Callgate: the checkpoint before each tool call of an AI agent.
 
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod expiry;
+pub mod grpc;
 pub mod hub;
 pub mod proto;
+pub mod server;
 pub mod shutdown;
+pub mod status;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,110 @@
+//! Says who calls, from the credential alone, before a request reaches a service.
+//!
+//! Health is told to everybody; everything else, reflection too, needs a credential. There is one answer for
+//! every credential that isn't accepted.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, header::AUTHORIZATION};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+
+use super::connection::Peer;
+use crate::engine::{Engine, credentials};
+
+/// The paths that need no credential.
+const OPEN: &str = "/grpc.health.v1.Health/";
+
+/// Puts authentication before services.
+#[derive(Clone)]
+pub struct AuthLayer {
+    engine: Arc<Engine>,
+}
+
+impl AuthLayer {
+    /// Authenticates with this engine.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+}
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = Auth<S>;
+
+    fn layer(&self, inner: S) -> Auth<S> {
+        Auth { inner, engine: Arc::clone(&self.engine) }
+    }
+}
+
+/// A service behind authentication.
+#[derive(Clone)]
+pub struct Auth<S> {
+    inner: S,
+    engine: Arc<Engine>,
+}
+
+impl<S, B> Service<Request<B>> for Auth<S>
+where
+    S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        // The service that was polled ready is the one that is called; its clone waits for the next call.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        if request.uri().path().starts_with(OPEN) {
+            return Box::pin(inner.call(request));
+        }
+        let engine = Arc::clone(&self.engine);
+        Box::pin(async move {
+            let peer = peer(&request);
+            let authenticated = match bearer(&request) {
+                Ok(token) => engine.authenticate(token, &peer).await,
+                Err(()) => Err(credentials::refused()),
+            };
+            match authenticated {
+                Ok(caller) => {
+                    request.headers_mut().remove(AUTHORIZATION);
+                    request.extensions_mut().insert(caller);
+                    inner.call(request).await
+                }
+                Err(error) => Ok(Status::from(error).into_http()),
+            }
+        })
+    }
+}
+
+/// The one bearer token of a request; several are none.
+fn bearer<B>(request: &Request<B>) -> Result<Option<&str>, ()> {
+    let mut values = request.headers().get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(());
+    }
+    let text = value.to_str().map_err(|_| ())?;
+    let (scheme, token) = text.split_once(' ').ok_or(())?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(());
+    }
+    Ok(Some(token.trim()))
+}
+
+fn peer<B>(request: &Request<B>) -> Arc<str> {
+    let address: Option<SocketAddr> = request.extensions().get::<Peer>().map(|peer| peer.0);
+    address.map_or_else(|| "unknown".into(), |address| address.to_string().into())
+}

@@ -1,0 +1,162 @@
+//! Connections: how many, and how long a new one may stay silent.
+//!
+//! A peer that never speaks HTTP/2 would hold its place for ever, and a shutdown up: a new connection must send
+//! its first byte in time, and a silent one ends when the server stops.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::transport::server::Connected;
+
+use crate::clock::{Clock, Sleep};
+
+/// The pause after the operating system refused a connection, for instance for want of descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// What connections are limited to.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimits {
+    /// How many may be open.
+    pub max: usize,
+    /// How long a new one may stay silent.
+    pub first_byte_timeout: Duration,
+}
+
+/// Accepts connections into `out`, a bounded number at a time, until `stopping`.
+///
+/// # Errors
+/// None: what the operating system refuses is logged and tried again.
+pub async fn accept(
+    listener: TcpListener,
+    limits: ConnectionLimits,
+    clock: Arc<dyn Clock>,
+    out: mpsc::Sender<io::Result<Connection>>,
+    stopping: CancellationToken,
+) -> Result<(), Infallible> {
+    let places = Arc::new(Semaphore::new(limits.max));
+    let accepting = async {
+        loop {
+            // Closed never: the semaphore lives here.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, address)) => {
+                    if let Err(fault) = stream.set_nodelay(true) {
+                        tracing::debug!(%fault, "a connection without TCP_NODELAY");
+                    }
+                    let silence = Silence {
+                        timeout: clock.sleep_until_after(limits.first_byte_timeout),
+                        stopping: Box::pin(stopping.clone().cancelled_owned()),
+                    };
+                    let connection =
+                        Connection { stream, peer: Peer(address), silence: Some(silence), _place: place };
+                    if out.send(Ok(connection)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(fault) => {
+                    tracing::warn!(%fault, "a connection can't be accepted");
+                    clock.sleep_until_after(PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = stopping.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// One connection, which holds its place until it is dropped.
+pub struct Connection {
+    stream: TcpStream,
+    peer: Peer,
+    /// Until the first byte came.
+    silence: Option<Silence>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What ends a connection that says nothing.
+struct Silence {
+    timeout: Sleep,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            if buffer.filled().len() > before {
+                self.silence = None;
+            }
+            return read;
+        }
+        if let Some(silence) = &mut self.silence
+            && (silence.timeout.as_mut().poll(context).is_ready()
+                || silence.stopping.as_mut().poll(context).is_ready())
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

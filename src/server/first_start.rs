@@ -1,0 +1,147 @@
+//! What an empty database starts with: the tenant `default`, its policy, and the credentials of an enforcement
+//! point and an admin.
+//!
+//! The secrets are written to files for their owner before the tenant is stored, so that no credential exists
+//! that nobody has; they are never printed.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, bail};
+
+use super::directory::Directory;
+use crate::{
+    config::Config,
+    domain::{
+        name::Name,
+        policy::{
+            APPLY_POLICY_KEY, BUILTIN, Policy,
+            document::{Document, UserKind},
+            eval::permits,
+            resource::Code,
+        },
+    },
+    engine::{
+        credentials::Secret,
+        rpc::Rpc,
+        tenants::{self, NewTenant, document_with_workflow},
+    },
+    store::Store,
+};
+
+/// The users of the built-in policy who get the first credentials.
+const FIRST_USERS: [&str; 2] = ["gate", "admin_user"];
+
+/// Makes the first tenant where there is none; else says where settings and stored policies differ.
+pub(super) async fn run(config: &Config, directory: &Directory, store: &dyn Store) -> anyhow::Result<()> {
+    let existing = store.tenants().await.context("cannot read the database")?;
+    if !existing.is_empty() {
+        return differences(config, &existing, store).await;
+    }
+    let document = match &config.server.policy {
+        Some(path) => fs::read_to_string(path)
+            .with_context(|| format!("cannot read the policy `{}`", path.display()))?,
+        None => BUILTIN.to_owned(),
+    };
+    let document =
+        if config.approval.workflow_enabled { document } else { document_with_workflow(&document, false)? };
+    let policy = checked(&document)?;
+    if tenants::home().is_some_and(|home| home != *policy.tenant()) {
+        bail!("the first policy must be of the tenant `default`; make others with `callgate tenant create`");
+    }
+    let mut credentials = vec![];
+    for user in first_users(&policy) {
+        let secret = secret(&user, config.server.bootstrap_dir.as_deref(), directory)?;
+        credentials.push((user, secret));
+    }
+    let users: Vec<String> = credentials.iter().map(|(user, _)| user.to_string()).collect();
+    let lifetime = config.identity.token_lifetime_max;
+    let is_new = tenants::create(store, NewTenant { document, credentials, lifetime }).await?;
+    if is_new {
+        tracing::info!(
+            directory = %directory.path().display(),
+            users = ?users,
+            "the first credentials are in the data directory, in files named USER.token; whoever runs as this operating-system user can read them"
+        );
+    }
+    Ok(())
+}
+
+/// Reads and compiles a policy, with its faults as one error.
+pub(super) fn checked(document: &str) -> anyhow::Result<Policy> {
+    match Document::parse(document) {
+        Ok(parsed) => Ok(Policy::compile(&parsed, 1)),
+        Err(faults) => {
+            let faults: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();
+            bail!("the policy is not valid:\n{}", faults.join("\n"))
+        }
+    }
+}
+
+/// The users who get the first credentials: `gate` and `admin_user`; in a policy without them, the first service
+/// that may authorise tools and the first human who may change the policy.
+fn first_users(policy: &Policy) -> Vec<Name> {
+    let [gate, admin] = FIRST_USERS;
+    let gate = policy
+        .user(gate)
+        .map(|user| user.name().clone())
+        .or_else(|| first(policy, UserKind::Service, Rpc::AuthorizeTool.resource_key()));
+    let admin = policy.user(admin).map(|user| user.name().clone()).or_else(|| admin_of(policy));
+    gate.into_iter().chain(admin).collect()
+}
+
+/// The first human who may change the policy.
+pub(super) fn admin_of(policy: &Policy) -> Option<Name> {
+    first(policy, UserKind::Human, APPLY_POLICY_KEY)
+}
+
+fn first(policy: &Policy, kind: UserKind, right: &str) -> Option<Name> {
+    policy
+        .users()
+        .filter(|user| user.kind() == kind)
+        .find(|user| permits(policy, user.name(), right, Code::Use).is_granted())
+        .map(|user| user.name().clone())
+}
+
+/// The secret of a first credential: made elsewhere where it lies in the bootstrap directory; else the one that
+/// a start which was cut short left behind, or a fresh one, in the data directory.
+fn secret(user: &Name, bootstrap: Option<&Path>, directory: &Directory) -> anyhow::Result<Secret> {
+    let file = format!("{user}.token");
+    if let Some(bootstrap) = bootstrap {
+        let path = bootstrap.join(&file);
+        if path.exists() {
+            return read(&path);
+        }
+        tracing::warn!(path = %path.display(), "no such file in the bootstrap directory; making a secret");
+    }
+    let path = directory.write_new(&file, Secret::fresh()?.reveal())?;
+    read(&path)
+}
+
+fn read(path: &Path) -> anyhow::Result<Secret> {
+    let text = zeroize::Zeroizing::new(
+        fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?,
+    );
+    Secret::taken_over(&text).with_context(|| format!("`{}` holds no usable secret", path.display()))
+}
+
+/// Says where a setting and a stored policy differ; the policy stays as it is.
+async fn differences(config: &Config, tenants: &[Name], store: &dyn Store) -> anyhow::Result<()> {
+    for tenant in tenants {
+        let Some(stored) = store.policy(tenant).await.context("cannot read the database")? else { continue };
+        let policy = checked(&stored.document).with_context(|| format!("the stored policy of `{tenant}`"))?;
+        if policy.workflow() != config.approval.workflow_enabled {
+            tracing::warn!(
+                tenant = %tenant,
+                policy = policy.workflow(),
+                setting = config.approval.workflow_enabled,
+                "CALLGATE_APPROVAL_WORKFLOW_ENABLED differs from the stored policy, which stays in force; change `workflow` in it with `callgate policy get`, then `callgate policy apply -f FILE`"
+            );
+        }
+    }
+    if config.server.policy.is_some() {
+        tracing::warn!(
+            "the database has a policy already, so the file of --policy is not used; apply it with `callgate policy apply -f FILE`"
+        );
+    }
+    Ok(())
+}

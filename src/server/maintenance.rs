@@ -1,0 +1,75 @@
+//! What is done to a data directory that no server uses: making tenants.
+//!
+//! The other door beside gRPC. Whoever holds it has the data directory, and thereby everything.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{
+    directory::Directory,
+    first_start::{admin_of, checked},
+    store_options,
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{Config, SettingsArgs},
+    domain::{name::Name, policy::BUILTIN},
+    engine::{
+        credentials::Secret,
+        tenants::{self, NewTenant, document_for},
+    },
+    shutdown::Shutdown,
+    store,
+};
+
+/// Makes a tenant with a policy (the built-in one where none is given) and a credential for its admin; the file
+/// that holds the credential.
+///
+/// # Errors
+/// A server uses the directory; the name or the policy isn't valid; there is a tenant of that name.
+pub async fn create_tenant(data_dir: &Path, tenant: &str, policy: Option<&str>) -> anyhow::Result<PathBuf> {
+    let tenant = Name::new(tenant).map_err(|fault| anyhow::anyhow!("the tenant's name {fault}"))?;
+    if !data_dir.exists() {
+        bail!(
+            "there is no `{}`; start `callgate serve` once to make it, or name another with --data-dir",
+            data_dir.display()
+        );
+    }
+    let document = match policy {
+        Some(document) => document.to_owned(),
+        None => document_for(&tenant, BUILTIN)?,
+    };
+    let compiled = checked(&document)?;
+    if *compiled.tenant() != tenant {
+        bail!("the policy is of the tenant `{}`, not `{tenant}`", compiled.tenant());
+    }
+    let admin = admin_of(&compiled).context("the policy has nobody who may change it")?;
+    let directory = Directory::prepare(data_dir)?;
+    let config = Config::load(&SettingsArgs::default(), [])?;
+    let shutdown = Shutdown::new();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let options = store::Options { alone: true, ..store_options(&config) };
+    let store =
+        store::open(&directory.store_url()?, options, clock, &shutdown.tasks(), Arc::new(|_| ())).await?;
+    if store.tenants().await?.contains(&tenant) {
+        bail!("there is a tenant `{tenant}` already");
+    }
+    let secret = Secret::fresh()?;
+    let path = directory.write_new(&format!("{tenant}.{admin}.token"), secret.reveal())?;
+    let made = NewTenant {
+        document,
+        credentials: vec![(admin, secret)],
+        lifetime: config.identity.token_lifetime_max,
+    };
+    let is_new = tenants::create(&*store, made).await?;
+    store.close().await;
+    shutdown.drain(std::time::Duration::from_secs(5)).await;
+    if !is_new {
+        bail!("there is a tenant `{tenant}` already");
+    }
+    Ok(path)
+}
