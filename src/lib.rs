@@ -11,6 +11,7 @@ pub mod hub;
 pub mod proto;
 pub mod server;
 pub mod shutdown;
+pub mod sidecar;
 pub mod status;
 pub mod store;
 pub mod telemetry;
