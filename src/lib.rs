@@ -1,5 +1,6 @@
 //! Callgate: the checkpoint before each tool call of an AI agent.
 
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;

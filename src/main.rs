@@ -1,3 +1,7 @@
-//! The `callgate` binary.
+//! The `callgate` binary: everything it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    callgate::cli::run(std::env::args_os())
+}

@@ -1,0 +1,137 @@
+//! `callgate check`: what would be decided, and why. Changes nothing, spends nothing.
+
+use crate::status::exit::Exit;
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use crate::proto::v1::{ExplainDecisionRequest, ExplainDecisionResponse, MatchedPermission};
+
+use super::{
+    approvals::show,
+    call::CallArgs,
+    connection::{ConnectionArgs, ask},
+    credential::Role,
+    failure::Failure,
+    json,
+    output::{Format, Output},
+    table::{Tone, paint},
+    text, words,
+};
+
+/// The arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    call: CallArgs,
+
+    /// How the server is reached.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Runs the command. Whatever the decision, it is the answer that was asked for: the exit code is 0.
+///
+/// # Errors
+/// The server's refusal, or why it can't be reached.
+pub async fn run(args: CheckArgs, output: &Output) -> Result<Exit, Failure> {
+    let client = args.connection.connect(Role::Admin)?;
+    let request =
+        ExplainDecisionRequest { subject: Some(args.call.subject()), call: Some(args.call.call()?) };
+    let answer = ask(|| {
+        let (mut policy, request) = (client.policy(), request.clone());
+        async move { policy.explain_decision(request).await }
+    })
+    .await?;
+    match output.format() {
+        Format::Table => output.text(&lines(&answer, output.coloured()))?,
+        Format::Json | Format::Jsonl => output.json(&json::explanation(&answer))?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn lines(answer: &ExplainDecisionResponse, coloured: bool) -> String {
+    let decision = words::decision(answer.decision);
+    let tone = match decision.as_str() {
+        "ALLOW" => Tone::Good,
+        "APPROVAL_REQUIRED" => Tone::Warning,
+        _ => Tone::Bad,
+    };
+    let mut text = format!(
+        "{}  {} ({})\n",
+        paint(&decision, tone, coloured),
+        text::shown(&answer.message),
+        words::decision_reason(answer.reason)
+    );
+    let mut fact = |name: &str, value: &str| {
+        let value = if value.is_empty() { "-" } else { value };
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "  {name:<16}{value}");
+    };
+    fact("resource key", &text::escaped(&answer.resource_key));
+    fact("permission", &text::escaped(&answer.permission_code));
+    fact("sensitivity", &words::sensitivity(answer.sensitivity));
+    fact("roles", &show::names(&answer.roles));
+    if answer.permissions.is_empty() {
+        fact("matches", "");
+    }
+    for permission in &answer.permissions {
+        fact("matches", &permission_line(permission));
+    }
+    for stage in &answer.requirement {
+        fact("needs", &show::stage_line(stage));
+    }
+    fact("could approve", &show::names(&answer.eligible_users));
+    fact("policy version", &answer.policy_version.to_string());
+    fact("action digest", &text::escaped(&answer.action_digest));
+    text
+}
+
+fn permission_line(permission: &MatchedPermission) -> String {
+    let through = match permission.department.as_str() {
+        "" => String::new(),
+        department => format!(" through department {}", text::escaped(department)),
+    };
+    format!(
+        "{} {} {} by role {}{through}",
+        text::escaped(&permission.effect),
+        text::escaped(&permission.code),
+        text::escaped(&permission.resource_key),
+        text::escaped(&permission.role)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_names_every_permission_and_who_could_approve() {
+        let permission = |role: &str, department: &str, effect: &str| MatchedPermission {
+            role: role.to_owned(),
+            department: department.to_owned(),
+            resource_key: "tool.write_file".to_owned(),
+            code: "execute".to_owned(),
+            effect: effect.to_owned(),
+        };
+        let shown = lines(
+            &ExplainDecisionResponse {
+                decision: 3,
+                reason: 4,
+                message: "humans have to decide".to_owned(),
+                permissions: vec![permission("developer", "", "ALLOW"), permission("x\ny", "it", "DENY")],
+                eligible_users: vec!["alice".to_owned(), "bob".to_owned()],
+                ..ExplainDecisionResponse::default()
+            },
+            false,
+        );
+        for part in [
+            "APPROVAL_REQUIRED  humans have to decide (APPROVAL_REQUIRED)\n",
+            "matches         ALLOW execute tool.write_file by role developer\n",
+            "matches         DENY execute tool.write_file by role x‹U+000A›y through department it\n",
+            "could approve   alice, bob\n",
+        ] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The examples under the help text of each command.
+
+/// Of `serve`.
+pub const SERVE: &str = "\
+Examples:
+  callgate serve
+  callgate serve --data-dir /var/lib/callgate --listen 127.0.0.1:50051
+  callgate serve --policy policy.yaml
+
+Every setting is a flag, a variable and a key of the file that --config names,
+in this order.
+
+The first start writes the credentials of `gate` and `admin_user` into the data
+directory. Whoever can read that folder can use them: run agents as another OS
+user.";
+
+/// Of `sidecar`.
+pub const SIDECAR: &str = "\
+Examples:
+  callgate sidecar --server-name fs --user dev_user -- \\
+    npx -y @modelcontextprotocol/server-filesystem ./notes
+
+Put this line where an MCP client expects the command of the server.";
+
+/// Of `tenant`.
+pub const TENANT: &str = "\
+Examples:
+  callgate tenant create acme --data-dir /var/lib/callgate
+  callgate tenant create acme --policy acme.yaml";
+
+/// Of `approvals`.
+pub const APPROVALS: &str = "\
+Examples:
+  callgate approvals list --mine
+  callgate approvals show 3f9a1c22
+  callgate approvals approve 3f9a1c22 --reason 'looked at it'
+  callgate approvals reject 3f9a1c22 --reason 'not on a Friday'
+  callgate approvals grants
+
+A CRITICAL action is approved only when you type the beginning of its digest, or
+pass it with --digest.";
+
+/// Of `request`.
+pub const REQUEST: &str = "\
+Examples:
+  callgate request --user dev_user --tool write_file --args '{\"path\":\"a\"}' --wait
+  callgate request --user dev_user --server fs --tool write_file \\
+    --args @call.json --timeout 90s --wait
+
+Exits with 0 when the call may run. When it may not:
+  3 (a human rejected it), 4 (nobody decided in time), 5 (it was taken back),
+  6 (denied), 7 (humans have to decide: without --wait, or after Ctrl-C)
+
+Where humans have to decide, an approval is opened, or the pending one for the
+same call is joined; without --wait its id is written. Ctrl-C leaves it open.
+Run the call at once: an ALLOW is for now.";
+
+/// Of `check`.
+pub const CHECK: &str = "\
+Examples:
+  callgate check --user dev_user --tool write_file
+  callgate check --user dev_user --server git --tool git_commit --output json
+
+Exits with 0 whatever the decision is.";
+
+/// Of `audit`.
+pub const AUDIT: &str = "\
+Examples:
+  callgate audit query --since 2h --decision deny
+  callgate audit query --kind VOTE_CAST --actor alice --output jsonl
+  callgate audit checkpoint > /elsewhere/callgate.checkpoint
+  callgate audit verify --checkpoint /elsewhere/callgate.checkpoint";
+
+/// Of `token`.
+pub const TOKEN: &str = "\
+Examples:
+  callgate token create --user alice --description 'laptop' --expires 90d --out alice.token
+  callgate token create --user gate --speaks-for dev_user --server fs
+  callgate token list --user alice
+  callgate token revoke 6b1f0f6e-0d5c-4a53-9d0c-3a1f5d6c7b8a";
+
+/// Of `policy`.
+pub const POLICY: &str = "\
+Examples:
+  callgate policy get > policy.yaml
+  callgate policy apply -f policy.yaml --dry-run
+  callgate policy apply -f policy.yaml --expected-version 3";
+
+/// Of `completion`.
+pub const COMPLETION: &str = "\
+Examples:
+  callgate completion bash > ~/.local/share/bash-completion/completions/callgate
+  callgate completion zsh > ~/.zfunc/_callgate
+  callgate completion fish > ~/.config/fish/completions/callgate.fish";
