@@ -3,6 +3,12 @@
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod errors_doc;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod layering;
+#[cfg(test)]
+mod source;
 #[cfg(test)]
 mod store;
