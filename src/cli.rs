@@ -124,6 +124,12 @@ impl Command {
     }
 }
 
+/// The grammar of the command line, for whoever checks or describes commands without running them.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Does what the arguments ask for and says how it ended. The first argument is the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -149,7 +155,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn matches(arguments: Vec<OsString>, no_color: bool) -> Result<ArgMatches, clap::Error> {
     let choice = if no_color { ColorChoice::Never } else { ColorChoice::Auto };
-    Cli::command().color(choice).try_get_matches_from(arguments)
+    command().color(choice).try_get_matches_from(arguments)
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
@@ -184,7 +190,7 @@ fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, F
 
 fn completion(shell: Shell, output: &Output) -> Result<Exit, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "callgate", &mut script);
+    clap_complete::generate(shell, &mut command(), "callgate", &mut script);
     output.text(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Ok)
 }

@@ -111,7 +111,7 @@ const ONLY: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("libsqlite3_sys", &["store"]),
     ("anyhow", &["main", "cli", "server"]),
-    ("clap", &["main", "cli", "config"]),
+    ("clap", &["main", "cli", "config", "sidecar"]),
 ];
 
 /// Functions that only one module may name, by the last two segments of their paths.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
 mod harness;
@@ -12,3 +14,5 @@ mod layering;
 mod source;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod walk;
