@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use callgate::proto::v1::{
     ApprovalEventKind, ApprovalState, AuditKind, AuthorizeToolRequest, Decision, DecisionReason, GrantState,
-    Outcome, ReportOutcomeRequest, Verdict,
+    Outcome, ReportOutcomeRequest, RequestApprovalRequest, Verdict,
 };
 use tonic::Code;
 
-use crate::harness::{Service, attach, authorize, call, open, refused, request, subject, vote};
+use crate::harness::{Service, attach, authorize, call, open, refused, request, subject, vote, wait_on};
 
 const ARGUMENTS: &str = r#"{"path":"notes/a.txt","content":"hello"}"#;
 
@@ -222,4 +222,23 @@ async fn a_waiting_stream_says_that_it_lives() {
     let beat = wait.message().await;
     assert_eq!((beat.event, beat.sequence), (None, 1));
     assert_eq!(beat.approval.unwrap().approval_id, approval.approval_id);
+}
+
+#[tokio::test]
+async fn a_callers_deadline_ends_its_stream_and_not_the_approval() {
+    let service = Service::start().await;
+    let (gate, admin) = (service.gate(), service.admin());
+    let body = RequestApprovalRequest {
+        subject: subject("dev_user"),
+        call: call("write_file", ARGUMENTS),
+        ..Default::default()
+    };
+    let mut request = tonic::Request::new(body);
+    request.set_timeout(Duration::from_secs(10));
+    let mut wait = wait_on(gate.gate().request_approval(request).await.unwrap());
+    let approval = wait.message().await.approval.unwrap();
+    service.clock.advance(Duration::from_secs(10));
+    refused(&wait.failure().await, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    let decided = vote(&admin, &approval, Verdict::Approve).await.unwrap();
+    assert_eq!(decided.state(), ApprovalState::Approved);
 }

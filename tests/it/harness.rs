@@ -206,6 +206,11 @@ pub async fn request(gate: &Client, user: &str, tool: &str, arguments: &str) -> 
     wait(gate, request).await.unwrap()
 }
 
+/// A stream that is open.
+pub fn wait_on(response: tonic::Response<Streaming<RequestApprovalResponse>>) -> Wait {
+    Wait(response.into_inner())
+}
+
 /// Opens the stream of a request.
 pub async fn wait(gate: &Client, request: RequestApprovalRequest) -> Result<Wait, Status> {
     Ok(Wait(gate.gate().request_approval(request).await?.into_inner()))
