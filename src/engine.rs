@@ -1,6 +1,6 @@
 //! The use cases: what the service does, one file each.
 //!
-//! Every change goes through [`Engine::commit`]: it asks whether the caller may use the RPC, runs the use case
+//! Every change goes through `Engine::commit`: it asks whether the caller may use the RPC, runs the use case
 //! in a transaction of the store together with its audit entries, and hands a stale view of the policy back to
 //! be judged anew, so that nothing is acknowledged on a policy or a credential that is no longer in force. The
 //! store publishes what was committed, and only then, to [`Live`].

@@ -74,6 +74,8 @@ where
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that tools can show the details of an error.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let shared = Shared { engine: Arc::clone(&engine), tasks: tasks.clone(), stream_buffer };
     let (request_max, response_max) = (connection.request_bytes_max, connection.response_bytes_max);

@@ -1,6 +1,6 @@
 //! A tenant's policy: who may do what, and what needs a human.
 //!
-//! A [`Document`](document::Document) is what people write; a [`Policy`] is that document compiled for
+//! A [`Document`] is what people write; a [`Policy`] is that document compiled for
 //! questions: immutable, complete, cheap to ask from many threads. [`eval::evaluate`] asks it. Everything that
 //! a question needs of a user (roles, through which department, rights) is worked out when the policy is
 //! compiled, so that an answer costs a few hash look-ups whatever the size of the policy.

@@ -5,12 +5,12 @@
 //!
 //! The rule: a key is split into words where a character isn't a letter and where camel case begins a word;
 //! case doesn't matter. It looks secret if
-//! * a word holds one of [`STEMS`] (`dbpassword`, `passwordHash`), or ends with one of [`ENDINGS`]
+//! * a word holds one of `STEMS` (`dbpassword`, `passwordHash`), or ends with one of `ENDINGS`
 //!   (`clientsecret`), so `secretary` and `author` don't count;
 //! * a word ends with `token` or `tokens` (`accessToken`), unless the key measures something (`max_tokens`,
 //!   `token_count`), so `tokenizer` doesn't count;
-//! * a word is one of [`WORDS`], or the last one is one of [`LAST_WORDS`] (`card_pin`, but not `pin_message`);
-//! * two words in a row are one of [`PAIRS`] (`api_key`, `X-Api-Key`, `sessionID`), plurals too.
+//! * a word is one of `WORDS`, or the last one is one of `LAST_WORDS` (`card_pin`, but not `pin_message`);
+//! * two words in a row are one of `PAIRS` (`api_key`, `X-Api-Key`, `sessionID`), plurals too.
 
 use super::json::Value;
 

@@ -5,7 +5,7 @@
 //! comparison; so are the hints that only a terminal shows.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufReader, Read as _},
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -20,6 +20,9 @@ const ID: &str = "3f9a1c22";
 
 /// How the lines begin that are written for a terminal alone.
 const HINTS: [&str; 4] = ["look at it:", "approve it:", "reject it:", "approve with:"];
+
+/// The units in which spans are shown.
+const UNITS: [&str; 5] = ["ms", "s", "min", "h", "d"];
 
 /// A process that ends with the test.
 struct Running(Child);
@@ -83,20 +86,15 @@ impl Walk<'_> {
     }
 }
 
-/// The words of a text, without what differs from run to run: a number with its unit of time is one thing.
-fn shape(text: &str) -> Vec<String> {
+/// The words of a text, without what differs from run to run. A span has more or fewer parts each time, so
+/// its units go with its numbers, and what is left of it counts as one.
+fn shape(text: &str) -> Vec<&str> {
     let lines = text.lines().filter(|line| !HINTS.iter().any(|hint| line.starts_with(hint)));
-    let mut shape: Vec<String> = Vec::new();
-    for word in lines.flat_map(str::split_whitespace) {
-        let is_number = word.contains(|c: char| c.is_ascii_digit());
-        let is_unit = matches!(word, "ms" | "s" | "min");
-        if !is_number && !is_unit {
-            shape.push(word.to_owned());
-        } else if shape.last().is_none_or(|last| last != "#") {
-            shape.push("#".to_owned());
-        }
-    }
-    shape
+    let words = lines.flat_map(str::split_whitespace).filter(|word| !UNITS.contains(word));
+    let mut found: Vec<&str> =
+        words.map(|word| if word.contains(|c: char| c.is_ascii_digit()) { "#" } else { word }).collect();
+    found.dedup_by(|later, earlier| *later == "#" && *earlier == "#");
+    found
 }
 
 /// Reads lines until one has `mark` in it; that line, or a failure with all that was read.
@@ -104,9 +102,8 @@ fn line_with(from: &mut impl std::io::BufRead, mark: &str) -> String {
     let mut seen = String::new();
     loop {
         let mut line = String::new();
-        if from.read_line(&mut line).expect("readable text") == 0 {
-            panic!("no line with `{mark}` came: {seen}");
-        }
+        let read = from.read_line(&mut line).expect("readable text");
+        assert!(read > 0, "no line with `{mark}` came: {seen}");
         if line.contains(mark) {
             return line;
         }

@@ -2,7 +2,7 @@
 //!
 //! A `Document` exists only if every rule held: names are valid and refer to something, departments form a
 //! tree, every sensitivity that needs a human has a stage, and somebody can still change the policy. Parsing
-//! is all or nothing. It is the form in which a policy is meant; [`Policy`](super::Policy) is the form in which
+//! is all or nothing. It is the form in which a policy is meant; [`Policy`] is the form in which
 //! it is asked.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -232,11 +232,14 @@ impl Writer {
         let failure = match self.transact(session, &messages, &mut answers).await {
             Ok(committed) => {
                 self.last_write.set(None);
+                // Told first: a policy or a revocation is in force before its caller hears of it.
+                if let Some(committed) = &committed {
+                    (self.on_commit)(committed);
+                }
                 for (message, answer) in messages.into_iter().zip(answers) {
                     message.answer(answer);
                 }
-                if let Some(committed) = committed {
-                    (self.on_commit)(&committed);
+                if committed.is_some() {
                     self.give_way(session).await;
                 }
                 return true;
