@@ -29,8 +29,8 @@ use crate::{
 
 use self::directory::Directory;
 
-/// How often refusals are summed up and old answers dropped.
-const HOUSEKEEPING: Duration = Duration::from_mins(1);
+/// How often refusals are summed up, so how late after its minute a sum may come, and old answers dropped.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
 
 /// How many old answers are dropped at a time.
 const ANSWERS_DROPPED_MAX: u32 = 1_000;
@@ -72,9 +72,8 @@ impl Server {
     /// What keeps it from starting, with what to do.
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         check_listener(&config)?;
-        let shutdown = Shutdown::new();
+        let (shutdown, storage) = (Shutdown::new(), Shutdown::new());
         let tasks = shutdown.tasks();
-        let storage = Shutdown::new();
         let directory = Directory::prepare(&config.server.data_dir)?;
         let key = directory.key()?;
         let keys = Arc::new(Keys::derive(&key));

@@ -52,7 +52,8 @@ pub fn code(reason: Reason) -> Code {
         | Reason::RateLimited
         | Reason::TooManyStreams
         | Reason::SlowReader
-        | Reason::QueueFull => Code::ResourceExhausted,
+        | Reason::QueueFull
+        | Reason::MessageTooLarge => Code::ResourceExhausted,
         Reason::StoreUnavailable | Reason::CommitUnknown | Reason::Contention | Reason::ShuttingDown => {
             Code::Unavailable
         }
@@ -105,6 +106,7 @@ pub fn wire(reason: Reason) -> ErrorReason {
         Reason::InconsistentData => ErrorReason::InconsistentData,
         Reason::Internal => ErrorReason::Internal,
         Reason::AuditBroken => ErrorReason::AuditBroken,
+        Reason::MessageTooLarge => ErrorReason::MessageTooLarge,
     }
 }
 

@@ -90,11 +90,13 @@ pub enum Reason {
     Internal,
     /// The audit log is not as it was written; the metadata has the first bad sequence.
     AuditBroken,
+    /// The message of the request is larger than the server takes; nothing of it was read.
+    MessageTooLarge,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::FieldInvalid,
         Self::ArgumentsInvalid,
         Self::PolicyInvalid,
@@ -134,6 +136,7 @@ impl Reason {
         Self::InconsistentData,
         Self::Internal,
         Self::AuditBroken,
+        Self::MessageTooLarge,
     ];
 
     /// The word for it, as on the wire without its prefix and in audit entries.
@@ -179,6 +182,7 @@ impl Reason {
             Self::InconsistentData => "INCONSISTENT_DATA",
             Self::Internal => "INTERNAL",
             Self::AuditBroken => "AUDIT_BROKEN",
+            Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{
     Caller, Engine, Failure,
     error::{Error, Reason},
     rpc::Rpc,
+    tenants,
 };
 use crate::{
     domain::{
@@ -204,7 +205,7 @@ fn key(caller: &Caller, rpc: Rpc, error: &Error) -> Key {
 
 fn summary(key: Key, further: u64) -> Entry {
     let kind = if key.rpc.is_none() { Kind::CredentialRefused } else { Kind::RpcDenied };
-    let mut entry = Entry::new(kind, key.tenant);
+    let mut entry = Entry::new(kind, key.tenant.or_else(tenants::home));
     entry.method = key.rpc.map(|rpc| rpc.as_str().to_owned());
     entry.peer = key.peer;
     entry.reason = Some(key.reason.as_str());

@@ -289,6 +289,7 @@ impl Course<'_> {
         self.send(snapshot, None, sequence).await?;
         let mut heartbeat = self.engine.clock.sleep_until_after(self.engine.limits.heartbeat);
         while !is_over {
+            self.admitted_still(&mut epoch).await?;
             let events = self.events(sequence).await?;
             if events.is_empty() {
                 let (beat, woken) = tokio::select! {
@@ -296,12 +297,7 @@ impl Course<'_> {
                     () = &mut heartbeat => (true, false),
                     () = self.engine.clock.sleep_until_after(RESCAN) => (false, false),
                 };
-                if self.engine.live.epoch() != epoch {
-                    epoch = self.engine.live.epoch();
-                    self.engine
-                        .commit(self.caller, Rpc::RequestApproval, |_| (), |_, ()| Box::pin(async { Ok(()) }))
-                        .await?;
-                }
+                self.admitted_still(&mut epoch).await?;
                 if beat {
                     let view = self.view().await?;
                     is_over = view.approval.state != State::Pending && sequence == view.approval.sequence;
@@ -329,6 +325,17 @@ impl Course<'_> {
             if !is_over && view.approval.state != State::Pending && sequence == view.approval.sequence {
                 is_over = true;
             }
+        }
+        Ok(())
+    }
+
+    /// Asks again whether the caller may be told, when a policy or a credential may have changed.
+    async fn admitted_still(&self, epoch: &mut u64) -> Result<(), Stop> {
+        let newest = self.engine.live.epoch();
+        if std::mem::replace(epoch, newest) != newest {
+            self.engine
+                .commit(self.caller, Rpc::RequestApproval, |_| (), |_, ()| Box::pin(async { Ok(()) }))
+                .await?;
         }
         Ok(())
     }

@@ -11,11 +11,14 @@ use std::{
 };
 
 use http::{Request, Response, header::AUTHORIZATION};
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use super::connection::Peer;
-use crate::engine::{Engine, credentials};
+use crate::engine::{
+    Engine,
+    error::{Error, Reason},
+};
 
 /// The paths that need no credential.
 const OPEN: &str = "/grpc.health.v1.Health/";
@@ -73,15 +76,11 @@ where
         let engine = Arc::clone(&self.engine);
         Box::pin(async move {
             let peer = peer(&request);
-            let authenticated = match bearer(&request) {
-                Ok(token) => engine.authenticate(token, &peer).await,
-                Err(()) => Err(credentials::refused()),
-            };
-            match authenticated {
+            match engine.authenticate(bearer(&request), &peer).await {
                 Ok(caller) => {
                     request.headers_mut().remove(AUTHORIZATION);
                     request.extensions_mut().insert(caller);
-                    inner.call(request).await
+                    inner.call(request).await.map(too_large)
                 }
                 Err(error) => Ok(Status::from(error).into_http()),
             }
@@ -89,19 +88,24 @@ where
     }
 }
 
-/// The one bearer token of a request; several are none.
-fn bearer<B>(request: &Request<B>) -> Result<Option<&str>, ()> {
+/// The one bearer token of a request; several are none, and so is anything else.
+fn bearer<B>(request: &Request<B>) -> Option<&str> {
     let mut values = request.headers().get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(());
+    let value = values.next().filter(|_| values.next().is_none())?;
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Says in the service's own words that a message was too large: tonic says so without a reason, as
+/// `OUT_OF_RANGE`, which no answer of ours is without its details.
+fn too_large(response: Response<Body>) -> Response<Body> {
+    let is_tonics = Status::from_header_map(response.headers())
+        .is_some_and(|status| status.code() == Code::OutOfRange && status.details().is_empty());
+    if !is_tonics {
+        return response;
     }
-    let text = value.to_str().map_err(|_| ())?;
-    let (scheme, token) = text.split_once(' ').ok_or(())?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(());
-    }
-    Ok(Some(token.trim()))
+    let message = "the message is larger than the server takes; send less, or raise `request_bytes_max`";
+    Status::from(Error::new(Reason::MessageTooLarge, message)).into_http()
 }
 
 fn peer<B>(request: &Request<B>) -> Arc<str> {

@@ -1,22 +1,25 @@
 //! A real server on a port of its own, over a database in a temporary folder, on a clock that a test moves; and
 //! clients with credentials of the users of its policy.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use callgate::{
     client::{Client, credential::Credential},
-    clock::{Clock, ManualClock},
+    clock::{Clock, ManualClock, SystemClock},
     config::{Config, SettingsArgs},
-    domain::time::Timestamp,
+    domain::{policy::BUILTIN, time::Timestamp},
     proto::v1::{
-        Approval, AuditEntry, AuditKind, AuditQueryRequest, AuthorizeToolRequest, AuthorizeToolResponse,
-        CreateTokenRequest, DecideRequest, RequestApprovalRequest, RequestApprovalResponse, Subject,
-        ToolCall, Verdict,
+        ApplyPolicyRequest, ApplyPolicyResponse, Approval, AuditEntry, AuditKind, AuditQueryRequest,
+        AuthorizeToolRequest, AuthorizeToolResponse, CreateTokenRequest, DecideRequest, ListApprovalsRequest,
+        RequestApprovalRequest, RequestApprovalResponse, Subject, ToolCall, Verdict,
     },
-    server::Server,
+    server::{Server, maintenance::create_tenant},
 };
 use tempfile::TempDir;
-use tonic::{Code, Status, Streaming};
+use tonic::{
+    Code, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
 use tonic_types::StatusExt as _;
 
 /// When every test begins.
@@ -67,6 +70,21 @@ impl Service {
         Self { folder, clock, address, server: Some(server) }
     }
 
+    /// Starts with a second tenant, `other`; besides, clients of its admin and its gate.
+    pub async fn with_other_tenant() -> (Self, Client, Client) {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        // Tenants are made offline, on the system's clock; this one must be ahead of it.
+        let clock = ManualClock::new(SystemClock::new().wall());
+        let mut first = Self::on(Arc::clone(&folder), clock.clone(), |_| ()).await;
+        first.stop().await;
+        let made = create_tenant(&first.data(), "other", None).await.unwrap();
+        clock.advance(Duration::from_hours(1));
+        let service = Self::on(folder, clock, |_| ()).await;
+        let admin = service.client(&secret(&made));
+        let gate = service.client(&token(&admin, "gate").await.1);
+        (service, admin, gate)
+    }
+
     /// Ends it, and starts another on the same data.
     pub async fn restart(mut self) -> Self {
         self.stop().await;
@@ -111,11 +129,26 @@ impl Service {
         self.client(&self.token(user).await.1)
     }
 
-    /// A fresh credential of a user: its id and its secret.
+    /// A fresh credential of a user, made by the admin: its id and its secret.
     pub async fn token(&self, user: &str) -> (String, String) {
-        let request = CreateTokenRequest { user: user.into(), ..Default::default() };
-        let made = self.admin().credentials().create_token(request).await.unwrap().into_inner();
-        (made.token.unwrap().credential_id, made.secret)
+        token(&self.admin(), user).await
+    }
+
+    /// A way to it without any credential.
+    pub fn bare(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.address)).unwrap().connect_lazy()
+    }
+
+    /// Where health is told besides.
+    pub fn health_address(&self) -> SocketAddr {
+        self.server.as_ref().unwrap().health_address.unwrap()
+    }
+
+    /// The approvals of the tenant in any state, oldest first.
+    pub async fn approvals(&self) -> Vec<Approval> {
+        let request =
+            ListApprovalsRequest { states: (1..=5).collect(), page_size: 500, ..Default::default() };
+        self.admin().review().list_approvals(request).await.unwrap().into_inner().approvals
     }
 
     /// Every entry of the tenant, oldest first.
@@ -138,6 +171,36 @@ impl Service {
         let entries = self.entries().await;
         entries.iter().filter(|entry| entry.approval_id == approval).map(AuditEntry::kind).collect()
     }
+}
+
+/// A fresh credential of a user: its id and its secret.
+pub async fn token(by: &Client, user: &str) -> (String, String) {
+    let request = CreateTokenRequest { user: user.into(), ..Default::default() };
+    let made = by.credentials().create_token(request).await.unwrap().into_inner();
+    (made.token.unwrap().credential_id, made.secret)
+}
+
+/// The built-in policy with pieces of its text replaced.
+#[track_caller]
+pub fn edited(changes: &[(&str, &str)]) -> String {
+    let mut document = BUILTIN.to_owned();
+    for (from, to) in changes {
+        assert_eq!(document.matches(from).count(), 1, "`{from}`");
+        document = document.replace(from, to);
+    }
+    document
+}
+
+/// The built-in policy with further users, each a line such as `ann: { roles: [approver] }`.
+pub fn with_users(users: &[&str]) -> String {
+    let lines: Vec<String> = users.iter().map(|user| format!("  {user}\n")).collect();
+    edited(&[("users:\n", &format!("users:\n{}", lines.concat()))])
+}
+
+/// Applies a policy.
+pub async fn apply(admin: &Client, document: &str) -> Result<ApplyPolicyResponse, Status> {
+    let request = ApplyPolicyRequest { document: document.into(), ..Default::default() };
+    Ok(admin.policy().apply_policy(request).await?.into_inner())
 }
 
 /// The secret in a file.
@@ -240,6 +303,24 @@ pub async fn vote(approver: &Client, approval: &Approval, verdict: Verdict) -> R
         ..Default::default()
     };
     Ok(approver.review().decide(request).await?.into_inner().approval.unwrap())
+}
+
+/// All that a caller can learn from a refusal.
+pub fn told(status: &Status) -> (Code, String, Vec<u8>) {
+    (status.code(), status.message().to_owned(), status.details().to_vec())
+}
+
+/// A piece of a refusal's metadata; empty when it has none of that name.
+pub fn metadata(status: &Status, key: &str) -> String {
+    let details = status.get_error_details();
+    details.error_info().and_then(|info| info.metadata.get(key).cloned()).unwrap_or_default()
+}
+
+/// The fields that a refusal finds at fault.
+pub fn fields(status: &Status) -> Vec<String> {
+    let details = status.get_error_details();
+    let faults = details.bad_request().map(|request| request.field_violations.as_slice()).unwrap_or_default();
+    faults.iter().map(|fault| fault.field.clone()).collect()
 }
 
 /// Asserts a refusal: its code, and its reason without the prefix.

@@ -3,13 +3,25 @@
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod layering;
+#[cfg(test)]
+mod policies;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod separation;
+#[cfg(test)]
+mod server;
 #[cfg(test)]
 mod source;
 #[cfg(test)]
