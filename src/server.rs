@@ -19,7 +19,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
-    domain::audit::{Entry, Kind},
+    domain::{
+        audit::{Entry, Kind},
+        time::Timestamp,
+    },
     engine::{Engine, Limits, keys::Keys, live::Live, tenants},
     expiry,
     grpc::{self, connection},
@@ -35,8 +38,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// How many old answers are dropped at a time.
 const ANSWERS_DROPPED_MAX: u32 = 1_000;
 
-/// How long the last words to the store may take once everything else has ended.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long closing the store may take once everything else has ended; the last words to it a third of that.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// A server that listens.
 pub struct Server {
@@ -121,11 +124,10 @@ impl Server {
             () = self.storage.soft().cancelled_owned() => self.shutdown.begin("the store failed"),
         }
         self.health.stop().await;
-        let stopped = self.engine.record(Entry::new(Kind::ServerStopped, tenants::home())).await;
-        if let Err(error) = stopped {
-            tracing::warn!(reason = error.reason.as_str(), "the end can't be recorded");
-        }
         let drained = self.shutdown.drain(self.shutdown_timeout).await;
+        if tokio::time::timeout(CLOSE_TIMEOUT / 3, self.last_words()).await.is_err() {
+            tracing::warn!("the end can't be recorded in time");
+        }
         if tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await.is_err() {
             tracing::warn!("the store didn't close in time; it recovers at the next start");
         }
@@ -134,6 +136,17 @@ impl Server {
         match self.storage.failed() {
             Some(_) => ExitCode::FAILURE,
             None => self.shutdown.exit_code(),
+        }
+    }
+}
+
+impl Server {
+    /// Records what is still to be recorded when everything else has ended.
+    async fn last_words(&self) {
+        let summed = self.engine.sum_up_refusals(Timestamp::MAX).await;
+        let stopped = self.engine.record(Entry::new(Kind::ServerStopped, tenants::home())).await;
+        if let Err(error) = summed.and(stopped) {
+            tracing::warn!(reason = error.reason.as_str(), "the end can't be recorded");
         }
     }
 }

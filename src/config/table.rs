@@ -90,7 +90,7 @@ settings! {
         /// The folder from which an empty database takes over secrets made elsewhere.
         bootstrap_dir => bootstrap_dir: Option<PathBuf> as path_or_none = "none";
         /// How long a shutdown waits for what is under way. The process has ended within 25 s in any case.
-        shutdown_timeout => shutdown_timeout: Duration as duration in "0s".."24s" = "20s";
+        shutdown_timeout => shutdown_timeout: Duration as duration in "0s".."20s" = "20s";
     }
 
     /// Approvals and grants

@@ -154,7 +154,7 @@ impl Engine {
     /// Those of the store.
     pub async fn keep_house(&self, answers_dropped_max: u32) -> Result<(), Error> {
         self.tidy_rates();
-        self.sum_up_refusals().await?;
+        self.sum_up_refusals(self.now()).await?;
         let retention = self.limits.request_id_retention;
         store::write(&*self.store, move |tx| {
             Box::pin(async move {
@@ -166,12 +166,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Records the sums of the refusals whose minute is over.
+    /// Records the sums of the refusals whose minute is over at `now`; of all of them at [`Timestamp::MAX`].
     ///
     /// # Errors
     /// Those of the store; the sums are lost then.
-    pub(crate) async fn sum_up_refusals(&self) -> Result<(), Error> {
-        let entries = self.refusals.over(self.now());
+    pub async fn sum_up_refusals(&self, now: Timestamp) -> Result<(), Error> {
+        let entries = self.refusals.over(now);
         if entries.is_empty() {
             return Ok(());
         }

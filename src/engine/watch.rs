@@ -329,10 +329,12 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// Asks again whether the caller may be told, when a policy or a credential may have changed.
+    /// Asks again whether the caller may be told, when a policy or a credential may have changed or its own has
+    /// expired.
     async fn admitted_still(&self, epoch: &mut u64) -> Result<(), Stop> {
         let newest = self.engine.live.epoch();
-        if std::mem::replace(epoch, newest) != newest {
+        let is_live = self.caller.credential.is_live(self.engine.now());
+        if std::mem::replace(epoch, newest) != newest || !is_live {
             self.engine
                 .commit(self.caller, Rpc::RequestApproval, |_| (), |_, ()| Box::pin(async { Ok(()) }))
                 .await?;

@@ -55,7 +55,11 @@ pub async fn create_tenant(data_dir: &Path, tenant: &str, policy: Option<&str>) 
     let options = store::Options { alone: true, ..store_options(&config) };
     let store =
         store::open(&directory.store_url()?, options, clock, &shutdown.tasks(), Arc::new(|_| ())).await?;
-    if store.tenants().await?.contains(&tenant) {
+    let existing = store.tenants().await?;
+    if !tenants::home().is_some_and(|home| existing.contains(&home)) {
+        bail!("the database has no tenant `default` yet; start `callgate serve` once to make it");
+    }
+    if existing.contains(&tenant) {
         bail!("there is a tenant `{tenant}` already");
     }
     let secret = Secret::fresh()?;

@@ -163,7 +163,10 @@ async fn refused_credentials_are_recorded_at_once_and_then_as_a_sum() {
     assert!(first[0].entry_json.contains("127.0.0.1"), "{}", first[0].entry_json);
     service.clock.advance(Duration::from_mins(1));
     let mut sum = refusals(&service).await.pop().unwrap();
-    while sum == first[0] {
+    for _ in 0..60 {
+        if sum != first[0] {
+            break;
+        }
         service.clock.advance(Duration::from_secs(1));
         sum = refusals(&service).await.pop().unwrap();
     }

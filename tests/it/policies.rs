@@ -12,8 +12,9 @@ use callgate::{
     client::Client,
     domain::policy::BUILTIN,
     proto::v1::{
-        ApplyPolicyRequest, ApplyPolicyResponse, ApprovalState, AuditKind, AuthorizeToolRequest, Decision,
-        DecisionReason, GetPolicyRequest, GetPolicyResponse, GrantState, RevokeTokenRequest, Verdict,
+        ApplyPolicyRequest, ApplyPolicyResponse, Approval, ApprovalState, AuditKind, AuthorizeToolRequest,
+        Decision, DecisionReason, GetPolicyRequest, GetPolicyResponse, GrantState, RevokeTokenRequest,
+        Verdict,
     },
 };
 use tonic::{Code, Status};
@@ -237,6 +238,16 @@ async fn no_call_is_allowed_after_its_role_was_taken_away() {
         apply(&admin, BUILTIN).await.unwrap();
     }
     race.end().await;
+    // The log has them in the order in which they were committed, whenever their answers arrived.
+    let mut in_force = 1;
+    for entry in service.entries().await {
+        match entry.kind() {
+            AuditKind::PolicyChanged => in_force = entry.policy_version,
+            AuditKind::ToolAllowed => assert_eq!(entry.policy_version, in_force, "{}", entry.sequence),
+            _ => {}
+        }
+    }
+    assert_eq!(in_force, 11);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -251,6 +262,10 @@ async fn no_call_is_allowed_after_its_token_was_revoked() {
         race.next();
         race.run().await;
         race.end().await;
+        let entries = service.entries().await;
+        let mut of_token = entries.iter().filter(|entry| entry.entry_json.contains(&id));
+        assert!(of_token.any(|entry| entry.kind() == AuditKind::CredentialRevoked));
+        assert!(of_token.all(|entry| entry.kind() != AuditKind::ToolAllowed), "allowed after it was revoked");
     }
 }
 
