@@ -8,6 +8,7 @@
 //! A refusal is a value: it is committed with its audit entry. Only a fault of the store rolls back.
 
 pub mod answers;
+pub mod asked;
 pub mod audit;
 pub mod authorize;
 pub mod cancel;
@@ -18,6 +19,7 @@ pub mod error;
 pub mod expire;
 pub mod explain;
 pub mod keys;
+pub mod limits;
 pub mod live;
 pub mod outcome;
 pub mod policies;
@@ -31,7 +33,11 @@ pub mod tenants;
 pub mod view;
 pub mod watch;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
@@ -54,6 +60,7 @@ use crate::{
 use self::{
     error::{Error, Reason},
     keys::Keys,
+    limits::Limits,
     live::Live,
     refusals::Refusals,
     rpc::Rpc,
@@ -61,61 +68,6 @@ use self::{
 
 /// How often a use case is judged anew when the policy changes under it, before it gives up.
 const ATTEMPTS_MAX: u32 = 10;
-
-/// What the use cases are limited to. Spans and sizes are settings; `config` has their defaults.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// How long an approval may be decided, where the request doesn't say.
-    pub approval_timeout: Duration,
-    /// Pending approvals of a tenant.
-    pub pending_max: u64,
-    /// Pending approvals of a user.
-    pub pending_per_user_max: u64,
-    /// Requests for a user in a minute.
-    pub requests_per_minute: u64,
-    /// `AuthorizeTool` calls for a user in a second; 0 is no limit.
-    pub authorizations_per_second: u32,
-    /// How long a grant may be redeemed.
-    pub grant_timeout: Duration,
-    /// How long a rejected action is denied.
-    pub cool_down: Duration,
-    /// How long an ALLOW holds.
-    pub use_within: Duration,
-    /// The arguments of a call, in bytes.
-    pub arguments_bytes_max: usize,
-    /// A justification, in bytes.
-    pub justification_bytes_max: usize,
-    /// Justifications kept of one approval.
-    pub justifications_max: usize,
-    /// A reason, in bytes.
-    pub reason_bytes_max: usize,
-    /// How long a first answer is repeated.
-    pub request_id_retention: Duration,
-    /// How often a waiting stream says that it is alive.
-    pub heartbeat: Duration,
-    /// How long a stream waits for its reader.
-    pub stream_write_timeout: Duration,
-    /// Open streams of the whole server.
-    pub streams_max: usize,
-    /// Open streams of one user.
-    pub streams_per_principal_max: usize,
-    /// Open streams of one user who may speak for others.
-    pub streams_per_gate_max: usize,
-    /// The items of a page where the request doesn't say.
-    pub page_size_default: u32,
-    /// The items of a page at most.
-    pub page_size_max: u32,
-    /// The entries that one audit page looks at, at most.
-    pub audit_scan_entries_max: u64,
-    /// A policy document, in bytes.
-    pub policy_bytes_max: usize,
-    /// How long a token may be valid.
-    pub token_lifetime_max: Duration,
-    /// Approvals that are expired in one transaction.
-    pub expiry_batch_max: u32,
-    /// Peers whose refusals are counted.
-    pub refused_peers_max: usize,
-}
 
 /// The authenticated peer of an RPC.
 #[derive(Debug, Clone)]
@@ -157,7 +109,7 @@ pub struct Engine {
     pub(crate) limits: Arc<Limits>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) streams: watch::Streams,
-    authorizations: Option<DefaultKeyedRateLimiter<(Name, Name)>>,
+    authorizations: Option<DefaultKeyedRateLimiter<(Name, Option<Name>)>>,
 }
 
 /// Why a use case stops inside its transaction.
@@ -323,16 +275,19 @@ impl Engine {
         A: for<'t> Fn(Work<'t>, P) -> BoxFuture<'t, Judged<T>> + Send + Sync + 'static,
     {
         let act = Arc::new(act);
+        // A refusal is counted once, however often it is judged.
+        let is_entry_due = Arc::new(OnceLock::new());
         for _ in 0..ATTEMPTS_MAX {
             let policy = self.policy(caller.tenant()).await?;
             let refused = admission(&policy, caller, rpc).err();
             let planned = plan(&policy);
             let (caller, act) = (Arc::clone(caller), Arc::clone(&act));
             let (of, by, refusals) = (Arc::clone(&policy), Arc::clone(&caller), Arc::clone(&self.refusals));
+            let is_entry_due = Arc::clone(&is_entry_due);
             let attempt = store::write(&*self.store, move |tx| {
                 let (policy, caller, act) = (Arc::clone(&of), Arc::clone(&by), Arc::clone(&act));
                 let (refused, planned) = (refused.clone(), planned.clone());
-                let refusals = Arc::clone(&refusals);
+                let (refusals, is_entry_due) = (Arc::clone(&refusals), Arc::clone(&is_entry_due));
                 Box::pin(async move {
                     if let Some(attempt) = guard(tx, &policy, &caller).await? {
                         return Ok(attempt);
@@ -346,7 +301,8 @@ impl Engine {
                     match judged {
                         Ok(value) => Ok(Attempt::Done(value)),
                         Err(Failure::Refused(error)) => {
-                            if refusals.is_entry_due(&caller, rpc, &error, tx.now()) {
+                            let now = tx.now();
+                            if *is_entry_due.get_or_init(|| refusals.register(&caller, rpc, &error, now)) {
                                 tx.append(denial(&policy, &caller, rpc, &error));
                             }
                             Ok(Attempt::Refused(error))
@@ -358,10 +314,7 @@ impl Engine {
             .await;
             match attempt {
                 Ok(Attempt::Done(value)) => return Ok(value),
-                Ok(Attempt::Refused(error)) => {
-                    self.refusals.count(&caller, rpc, &error, self.now());
-                    return Err(error);
-                }
+                Ok(Attempt::Refused(error)) => return Err(error),
                 Ok(Attempt::Stale) => self.live.forget_policy(caller.tenant(), policy.version()),
                 Err(StoreError::Conflict(_)) => {}
                 Err(fault) => return Err(fault.into()),
@@ -374,10 +327,29 @@ impl Engine {
         .retry_after(Duration::from_millis(200)))
     }
 
-    /// Whether one more `AuthorizeTool` for this user is within its rate.
-    pub(crate) fn within_rate(&self, tenant: &Name, user: &Name) -> Result<(), Error> {
+    /// Records a refusal whose entry is due.
+    pub(crate) async fn commit_refusal(
+        &self,
+        caller: &Arc<Caller>,
+        rpc: Rpc,
+        error: Error,
+    ) -> Result<(), Error> {
+        let policy = self.policy(caller.tenant()).await?;
+        self.record(denial(&policy, caller, rpc, &error)).await
+    }
+
+    /// Whether one more `AuthorizeTool` for this user is within its rate. A caller who may not ask, or not for
+    /// this user, uses none of it up: it is refused for that. Users whom the policy doesn't have share one rate.
+    pub(crate) async fn within_rate(&self, caller: &Caller, user: &Name) -> Result<(), Error> {
         let Some(limiter) = &self.authorizations else { return Ok(()) };
-        limiter.check_key(&(tenant.clone(), user.clone())).map_err(|until| {
+        let policy = self.policy(caller.tenant()).await?;
+        let may_ask = admission(&policy, caller, Rpc::AuthorizeTool)
+            .and_then(|()| may_speak_for(&policy, caller, user, None));
+        if may_ask.is_err() {
+            return Ok(());
+        }
+        let known = policy.user(user).map(|user| user.name().clone());
+        limiter.check_key(&(caller.tenant().clone(), known)).map_err(|until| {
             let wait = until.wait_time_from(governor::clock::Clock::now(limiter.clock()));
             Error::new(
                 Reason::RateLimited,

@@ -23,7 +23,7 @@ use crate::{
         audit::{Entry, Kind},
         time::Timestamp,
     },
-    engine::{Engine, Limits, keys::Keys, live::Live, tenants},
+    engine::{Engine, keys::Keys, limits::Limits, live::Live, tenants},
     expiry,
     grpc::{self, connection},
     shutdown::{OnFailure, Shutdown, Tasks},
@@ -182,9 +182,9 @@ async fn open(
 }
 
 /// What the store is limited to.
-pub(crate) fn store_options(config: &Config) -> store::Options {
+pub(crate) fn store_options(config: &Config) -> store::options::Options {
     let of = &config.store;
-    store::Options {
+    store::options::Options {
         write_queue_max: of.write_queue_max,
         write_batch_max: of.write_batch_max,
         write_retry_timeout: of.write_retry_timeout,

@@ -10,6 +10,7 @@
 //! hold what the domain decided against what another process may have done in between.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -30,6 +31,7 @@ use crate::{
     shutdown::Tasks,
 };
 
+pub mod options;
 mod row;
 mod sqlite;
 
@@ -171,13 +173,33 @@ pub struct Cursor {
 pub struct Committed {
     /// Approvals that moved, with their newest sequence.
     pub moved: Vec<(Name, ApprovalId, u64)>,
-    /// Whether a policy, a credential or a tenant changed.
-    pub versions_moved: bool,
+    /// Whose policy or credentials changed.
+    pub versions_moved: VersionsMoved,
     /// The earliest `expire_time` among the approvals that were opened.
     pub opened_until: Option<Timestamp>,
     /// Whether more may have changed than is listed: a reconnect, or too much by another process. Everybody
     /// reads again.
     pub everything: bool,
+}
+
+impl Committed {
+    /// Whether anybody's policy or credentials changed.
+    #[must_use]
+    pub fn moves_versions(&self) -> bool {
+        self.versions_moved != VersionsMoved::None
+    }
+}
+
+/// Whose policy or credentials a commit changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum VersionsMoved {
+    /// Nobody's.
+    #[default]
+    None,
+    /// These tenants'.
+    Of(BTreeSet<Name>),
+    /// Anybody's: another process committed, and doesn't say whose.
+    All,
 }
 
 /// Called after each commit, and for commits of other processes when they are noticed. Must not block.
@@ -210,9 +232,9 @@ pub trait Transaction: Send {
         by: Option<&Name>,
     ) -> Result<u64, StoreError>;
 
-    /// Makes the tenant's users and memberships exactly these. Those that were there keep who made them; the
-    /// new ones were made by `by`.
-    async fn replace_belongings(
+    /// Adds the tenant's users and memberships that weren't there, as made by `by`. Those that were there keep
+    /// who made them, for good: also when they go and come back, and for as long as others were made by them.
+    async fn add_belongings(
         &mut self,
         tenant: &Name,
         belongings: &[Belonging],
@@ -346,6 +368,9 @@ pub trait Store: Send + Sync {
     /// The credential whose secret has this SHA-256, live or not, with its tenant's version of credentials.
     async fn credential_by_hash(&self, hash: &[u8; 32]) -> Result<Option<(Credential, u64)>, StoreError>;
 
+    /// One credential, live or not.
+    async fn credential(&self, tenant: &Name, id: CredentialId) -> Result<Option<Credential>, StoreError>;
+
     /// Credentials of a tenant in order of creation, of one user if given; with `closed` also those that are
     /// revoked or expired.
     async fn credentials(
@@ -442,29 +467,6 @@ where
     value.ok_or_else(|| StoreError::Unavailable("the operation was not run".into()))
 }
 
-/// What a store needs to know besides where it is.
-#[derive(Clone)]
-pub struct Options {
-    /// How many operations may wait; one more is refused with `QueueFull`.
-    pub write_queue_max: usize,
-    /// How many operations share a commit at most.
-    pub write_batch_max: usize,
-    /// How long a transaction that can't begin is tried again.
-    pub write_retry_timeout: Duration,
-    /// How long the writer waits for another process's lock at a time.
-    pub writer_busy_timeout: Duration,
-    /// How long a reader waits for a lock.
-    pub reader_busy_timeout: Duration,
-    /// How many reads go on at once.
-    pub readers_max: u32,
-    /// After how many pages of log the database file is brought up to date.
-    pub wal_autocheckpoint_pages: u32,
-    /// To what size the log file is cut back, in bytes.
-    pub journal_size_limit_bytes: u64,
-    /// Whether nobody else may use the database meanwhile: for maintenance.
-    pub alone: bool,
-}
-
 /// Opens the database that `url` names (`sqlite:PATH`), making and migrating it where needed.
 ///
 /// # Errors
@@ -472,7 +474,7 @@ pub struct Options {
 /// `Inconsistent` when its state contradicts itself.
 pub async fn open(
     url: &str,
-    options: Options,
+    options: options::Options,
     clock: Arc<dyn Clock>,
     tasks: &Tasks,
     on_commit: OnCommit,

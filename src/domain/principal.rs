@@ -49,6 +49,14 @@ impl Credential {
 }
 
 impl Limits {
+    /// Whether they leave no more room than `outer` does.
+    #[must_use]
+    pub fn are_within(&self, outer: &Self) -> bool {
+        (outer.rpcs.is_empty() || !self.rpcs.is_empty() && self.rpcs.iter().all(|rpc| outer.allow_rpc(rpc)))
+            && narrows(&self.speaks_for, &outer.speaks_for)
+            && narrows(&self.servers, &outer.servers)
+    }
+
     /// Whether they leave room for `rpc`, written `Service.Rpc`.
     #[must_use]
     pub fn allow_rpc(&self, rpc: &str) -> bool {
@@ -72,6 +80,11 @@ impl Limits {
     }
 }
 
+/// Whether a list lets through nothing that `outer` doesn't; an empty one lets everything through.
+fn narrows(list: &[Name], outer: &[Name]) -> bool {
+    outer.is_empty() || !list.is_empty() && list.iter().all(|name| outer.contains(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +104,22 @@ mod tests {
         assert!(!some.allow_rpc("ReviewService.DecideAll") && !some.allow_rpc("GateServiceX.Y"));
         assert!(some.allow_subject("a") && !some.allow_subject("b"));
         assert!(some.allow_server("fs") && !some.allow_server("git"));
+    }
+
+    #[test]
+    fn no_limits_are_within_limits() {
+        let limits = |rpcs: &[&str], servers: &[&str]| Limits {
+            rpcs: rpcs.iter().map(|rpc| (*rpc).to_owned()).collect(),
+            speaks_for: vec![],
+            servers: servers.iter().map(|server| Name::new(server).unwrap()).collect(),
+        };
+        let outer = limits(&["GateService.*"], &["fs", "git"]);
+        assert!(limits(&["GateService.AuthorizeTool"], &["fs"]).are_within(&outer));
+        assert!(limits(&["GateService.*"], &["fs", "git"]).are_within(&outer));
+        assert!(!limits(&[], &["fs"]).are_within(&outer));
+        assert!(!limits(&["ReviewService.Decide"], &["fs"]).are_within(&outer));
+        assert!(!limits(&["GateService.*"], &[]).are_within(&outer));
+        assert!(!limits(&["GateService.*"], &["time"]).are_within(&outer));
+        assert!(limits(&[], &[]).are_within(&Limits::default()));
     }
 }

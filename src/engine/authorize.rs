@@ -8,45 +8,33 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    Caller, Engine, Judged, Limits, Work, answers,
-    decision_id::Allowed,
+    Caller, Engine, Judged, Work, answers,
+    asked::{Asked, Plan, ToolRequest},
+    decision_id::{Allowance, Allowed},
     error::Error,
     keys::Keys,
-    may_speak_for,
+    limits::Limits,
     redeem::{self, Redemption},
     rpc::Rpc,
-    separation,
+    separation::{self, Interested},
     view::{self, ApprovalView},
 };
-use crate::domain::{
-    action::Action,
-    approval::{Approval, RequestKey, State, Subject, Use},
-    audit::{self, Entry, Kind},
-    id::{ApprovalId, RequestId},
-    name::Name,
-    policy::{
-        Policy,
-        eval::{Decision, Question, Verdict, VerdictReason, evaluate},
+use crate::{
+    clock::random_bytes,
+    domain::{
+        action::Action,
+        approval::{Approval, RequestKey, State, Subject, Use},
+        audit::Kind,
+        id::{ApprovalId, RequestId},
+        name::Name,
+        policy::{
+            Policy,
+            eval::{Decision, Verdict, VerdictReason},
+        },
+        sensitivity::Sensitivity,
+        time::Timestamp,
     },
-    redact,
-    sensitivity::Sensitivity,
-    time::Timestamp,
 };
-
-/// What an enforcement point asks.
-#[derive(Debug, Clone)]
-pub struct ToolRequest {
-    /// The tenant that the request names; none means the caller's.
-    pub tenant: Option<String>,
-    /// On whose behalf.
-    pub subject: Subject,
-    /// The MCP server.
-    pub server: Name,
-    /// The tool.
-    pub tool: Name,
-    /// The arguments, as raw JSON text.
-    pub arguments_json: String,
-}
 
 /// Why `AuthorizeTool` decided as it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,23 +91,6 @@ pub struct Authorization {
     pub policy: Arc<Policy>,
 }
 
-/// A tool call with everything that can be said of it before a transaction.
-#[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) action: Arc<Action>,
-    pub(crate) subject: Arc<Subject>,
-    /// The arguments as they are kept: secret-looking values redacted, canonical.
-    pub(crate) redacted: Arc<str>,
-}
-
-/// What the policy says about an asked action, with what follows from the policy alone.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    pub(crate) verdict: Verdict,
-    pub(crate) speaks: Result<(), Error>,
-    pub(crate) lineage_checked: bool,
-}
-
 impl Authorization {
     /// Whether asking again later can give another answer without a change of policy.
     #[must_use]
@@ -140,59 +111,6 @@ struct Body<'a> {
     approval: Option<ApprovalId>,
 }
 
-impl Asked {
-    /// Reads a request: names are valid, the tenant is the caller's, the arguments are an object.
-    ///
-    /// # Errors
-    /// `SUBJECT_NOT_PERMITTED` for another tenant, whether it exists or not; `ARGUMENTS_INVALID`.
-    pub(crate) fn read(request: ToolRequest, caller: &Caller, limits: &Limits) -> Result<Self, Error> {
-        let action = Action::new(
-            caller.tenant().clone(),
-            request.subject.user.clone(),
-            request.server,
-            request.tool,
-            &request.arguments_json,
-            limits.arguments_bytes_max,
-        )
-        .map_err(|fault| {
-            let mut error = Error::field("call.arguments_json", fault.to_string());
-            error.reason = super::Reason::ArgumentsInvalid;
-            error.message = fault.to_string();
-            error.with("path", fault.path().to_owned())
-        })?;
-        let redacted = redact::redacted(action.arguments(), &[]).canonical().into();
-        Ok(Self { action: Arc::new(action), subject: Arc::new(request.subject), redacted })
-    }
-
-    /// Asks the policy.
-    pub(crate) fn plan(&self, policy: &Policy, caller: &Caller) -> Plan {
-        let (server, tool) = (self.action.server(), self.action.tool());
-        let verdict = evaluate(policy, &Question { user: &self.subject.user, server, tool });
-        let lineage_checked = verdict.sensitivity >= policy.made_by_from();
-        let speaks = may_speak_for(policy, caller, &self.subject.user, Some(server));
-        Plan { verdict, speaks, lineage_checked }
-    }
-
-    /// An entry about this action.
-    pub(crate) fn entry(&self, work: &Work<'_>, kind: Kind, verdict: &Verdict) -> Entry {
-        let mut entry = work.entry(kind);
-        entry.subject = Some(audit::Subject {
-            user: self.subject.user.clone(),
-            agent: self.subject.agent.clone(),
-            session: self.subject.session.clone(),
-            roles: verdict.roles.to_vec(),
-        });
-        entry.server = Some(self.action.server().clone());
-        entry.tool = Some(self.action.tool().clone());
-        entry.action_digest = Some(self.action.digest().to_string());
-        entry.arguments = Some(self.redacted.to_string());
-        entry.resource_key = Some(verdict.resource_key.to_string());
-        entry.permission_code = Some(verdict.permission_code.as_str().to_owned());
-        entry.sensitivity = Some(verdict.sensitivity);
-        entry
-    }
-}
-
 impl Engine {
     /// Decides on one tool call, and spends a grant where one fits.
     ///
@@ -207,7 +125,7 @@ impl Engine {
         request_id: Option<RequestId>,
     ) -> Result<Authorization, Error> {
         self.same_tenant(caller, request.tenant.as_deref(), Rpc::AuthorizeTool).await?;
-        if let Err(error) = self.within_rate(caller.tenant(), &request.subject.user) {
+        if let Err(error) = self.within_rate(caller, &request.subject.user).await {
             return Err(self.refuse(caller, Rpc::AuthorizeTool, error).await);
         }
         let asked = Asked::read(request, caller, &self.limits)?;
@@ -216,6 +134,7 @@ impl Engine {
         let planned = asked.clone();
         let by = Arc::clone(caller);
         let (keys, limits) = (Arc::clone(&self.keys), Arc::clone(&self.limits));
+        let nonce = u32::from_be_bytes(random_bytes::<4>()?);
         self.commit(
             caller,
             Rpc::AuthorizeTool,
@@ -223,7 +142,7 @@ impl Engine {
             move |work, plan| {
                 let (asked, keys, limits) = (asked.clone(), Arc::clone(&keys), Arc::clone(&limits));
                 Box::pin(async move {
-                    Authorizing { work, asked, plan, keys, limits }.decide(approval, request).await
+                    Authorizing { work, asked, plan, keys, limits, nonce }.decide(approval, request).await
                 })
             },
         )
@@ -277,6 +196,8 @@ struct Authorizing<'t> {
     plan: Plan,
     keys: Arc<Keys>,
     limits: Arc<Limits>,
+    /// Tells plain ALLOWs of one action and moment apart.
+    nonce: u32,
 }
 
 impl Authorizing<'_> {
@@ -299,7 +220,11 @@ impl Authorizing<'_> {
 
     /// The policy lets it through.
     fn allow(mut self) -> Authorization {
-        let allowed = Allowed { time: self.work.tx.now(), digest: self.asked.action.digest(), spent: None };
+        let allowed = Allowed {
+            time: self.work.tx.now(),
+            digest: self.asked.action.digest(),
+            what: Allowance::Plain(self.nonce),
+        };
         let reason = DecisionReason::Policy(VerdictReason::Allowed);
         let mut answer = self.answer(Decision::Allow, reason, None, "the policy allows it".into());
         answer.use_before = Some(allowed.time.plus(self.limits.use_within));
@@ -353,13 +278,13 @@ impl Authorizing<'_> {
         let agent = self.asked.subject.agent.clone();
         let pending = self.work.tx.pending(&tenant, &user, agent.as_ref(), &digest).await?;
         let pending = pending.filter(|approval| !approval.is_overdue(self.work.tx.now()));
-        let interested = [user, self.work.caller.user().clone()];
+        let users = [user, self.work.caller.user().clone()];
         let possible = separation::is_possible(
             self.work.tx,
             &self.work.policy,
             &self.plan.verdict.stages,
-            &interested,
-            self.plan.lineage_checked,
+            &self.plan.candidates,
+            &Interested { users: &users, lineage_checked: self.plan.lineage_checked },
         )
         .await?;
         if !possible && pending.is_none() {
@@ -390,7 +315,9 @@ impl Authorizing<'_> {
         let place = (approval.id, u32::try_from(number).unwrap_or(u32::MAX));
         let mut answer = self.answer(Decision::Allow, reason, Some(approval), message);
         let time = spent.as_ref().map_or(answer.time, |spent| spent.time);
-        let allowed = Allowed { time, digest: self.asked.action.digest(), spent: Some(place) };
+        let (approval, number) = place;
+        let what = Allowance::Spent(approval, number);
+        let allowed = Allowed { time, digest: self.asked.action.digest(), what };
         answer.use_before = spent.map(|spent| spent.use_before);
         let id = allowed.id(&self.keys, &self.work.caller);
         self.record(kind, &answer, Some(id.clone()));

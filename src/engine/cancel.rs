@@ -76,6 +76,6 @@ impl Engine {
                 },
             )
             .await?;
-        self.view(caller, cancelled).await
+        Ok(self.committed_view(caller, cancelled).await)
     }
 }

@@ -154,7 +154,7 @@ impl Engine {
     ) -> Result<(), Error> {
         let address = peer.rsplit_once(':').map_or(&**peer, |(address, _)| address);
         let tenant = credential.map(|credential| &credential.tenant);
-        if !self.refusals.first_credential(tenant, address, self.now()) {
+        if !self.refusals.register_credential(tenant, address, self.now()) {
             return Ok(());
         }
         let mut entry = Entry::new(Kind::CredentialRefused, tenant.cloned().or_else(tenants::home));
@@ -175,6 +175,11 @@ impl Engine {
         token: NewToken,
     ) -> Result<(Credential, Option<Secret>), Error> {
         check(&token)?;
+        if !token.limits.are_within(&caller.credential.limits) {
+            let message = "a token can't have more room than the one that makes it; limit it as that one is";
+            let error = Error::new(Reason::RpcNotPermitted, message);
+            return Err(self.refuse(caller, Rpc::CreateToken, error).await);
+        }
         let lifetime_max = self.limits.token_lifetime_max;
         let retention = self.limits.request_id_retention;
         let request = answers::request_key(token.request_id, &token)?;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    Caller, Engine, Failure, Judged, Limits, Work, answers,
+    Caller, Engine, Failure, Judged, Work, answers,
     authorize::needs_digest,
     error::{Error, Reason},
     expire, fresh,
+    limits::Limits,
     query::ApprovalRef,
     rpc::Rpc,
     separation,
@@ -86,13 +87,13 @@ impl Engine {
                 },
             )
             .await?;
-        self.view(caller, approval).await
+        Ok(self.committed_view(caller, approval).await)
     }
 
     /// Takes an unspent grant back; the approval after it.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `GRANT_NOT_OPEN`, `NOT_ELIGIBLE` for one who sees the grant and may not take it back.
+    /// `NOT_FOUND`, `GRANT_NOT_OPEN`.
     pub async fn revoke_grant(
         &self,
         caller: &Arc<Caller>,
@@ -136,7 +137,7 @@ impl Engine {
                 },
             )
             .await?;
-        self.view(caller, approval).await
+        Ok(self.committed_view(caller, approval).await)
     }
 }
 

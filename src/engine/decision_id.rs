@@ -19,8 +19,17 @@ pub(crate) struct Allowed {
     pub(crate) time: Timestamp,
     /// For which action.
     pub(crate) digest: ActionDigest,
-    /// The approval whose grant was spent, and which use of it, from 0.
-    pub(crate) spent: Option<(ApprovalId, u32)>,
+    /// On what.
+    pub(crate) what: Allowance,
+}
+
+/// What an ALLOW rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allowance {
+    /// The policy alone; a random number tells such ALLOWs of one action and moment apart.
+    Plain(u32),
+    /// A use of the grant of this approval, counted from 0.
+    Spent(ApprovalId, u32),
 }
 
 /// Stands for "no grant was spent": no id of an approval has version 0.
@@ -46,18 +55,23 @@ impl Allowed {
         let (digest, rest) = rest.split_first_chunk::<32>()?;
         let (approval, rest) = rest.split_first_chunk::<16>()?;
         let (number, _) = rest.split_first_chunk::<4>()?;
-        let spent = (*approval != NO_APPROVAL)
-            .then(|| (ApprovalId::from_bytes(*approval), u32::from_be_bytes(*number)));
+        let number = u32::from_be_bytes(*number);
+        let what = match *approval {
+            NO_APPROVAL => Allowance::Plain(number),
+            id => Allowance::Spent(ApprovalId::from_bytes(id), number),
+        };
         Some(Self {
             time: Timestamp::from_micros(i64::from_be_bytes(*time)),
             digest: ActionDigest::from_bytes(*digest),
-            spent,
+            what,
         })
     }
 
     fn body(&self) -> Vec<u8> {
-        let (approval, number) =
-            self.spent.map_or((NO_APPROVAL, 0), |(approval, number)| (*approval.as_bytes(), number));
+        let (approval, number) = match self.what {
+            Allowance::Plain(number) => (NO_APPROVAL, number),
+            Allowance::Spent(approval, number) => (*approval.as_bytes(), number),
+        };
         [
             self.time.micros().to_be_bytes().as_slice(),
             self.digest.as_bytes(),

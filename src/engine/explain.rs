@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Caller, Engine, Judged, Work,
-    authorize::{Asked, DecisionReason, Plan, ToolRequest, nobody, policy_message, rejection},
+    asked::{Asked, Plan, ToolRequest},
+    authorize::{DecisionReason, nobody, policy_message, rejection},
     error::Error,
     rpc::Rpc,
-    separation,
+    separation::{self, Interested},
 };
 use crate::domain::{
     action::ActionDigest,
@@ -74,11 +75,12 @@ async fn judge(work: Work<'_>, asked: &Asked, plan: &Plan, cool_down: Duration) 
     let (tenant, since) = (work.tenant(), work.tx.now().minus(cool_down));
     let rejected = work.tx.rejected(&tenant, &asked.subject.user, &explained.digest, since).await?;
     let stages = &explained.explanation.verdict.stages;
+    let among = Interested { users: &interested, lineage_checked: plan.lineage_checked };
     if let Some(rejected) = rejected {
         explained.decision = Decision::Deny;
         explained.reason = DecisionReason::Rejected;
         explained.message = rejection(&rejected);
-    } else if !separation::is_possible(work.tx, &work.policy, stages, &interested, plan.lineage_checked)
+    } else if !separation::is_possible(work.tx, &work.policy, stages, &explained.eligible_users, &among)
         .await?
     {
         explained.decision = Decision::Deny;

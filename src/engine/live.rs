@@ -22,7 +22,7 @@ use crate::{
         principal::Credential,
     },
     hub::Hub,
-    store::{Committed, Store, StoreError},
+    store::{Committed, Store, StoreError, VersionsMoved},
 };
 
 /// How many credentials are remembered; beyond, the memory is emptied and filled anew.
@@ -39,6 +39,8 @@ pub struct Live {
     /// Moves when what is known may be stale, so that a reader who began before doesn't bring it back.
     epoch: AtomicU64,
     policies: ArcSwap<HashMap<Name, Arc<Policy>>>,
+    /// Held while a policy is read and compiled.
+    compiling: tokio::sync::Mutex<()>,
     credentials: Mutex<HashMap<[u8; 32], Seen>>,
 }
 
@@ -51,10 +53,20 @@ impl Live {
 
     /// Hears of a commit: the store's callback.
     pub fn committed(&self, committed: &Committed) {
-        if committed.versions_moved || committed.everything {
+        let moved = if committed.everything { &VersionsMoved::All } else { &committed.versions_moved };
+        if *moved != VersionsMoved::None {
+            let stays = |tenant: &Name| match moved {
+                VersionsMoved::None => true,
+                VersionsMoved::Of(tenants) => !tenants.contains(tenant),
+                VersionsMoved::All => false,
+            };
             self.epoch.fetch_add(1, Ordering::AcqRel);
-            self.policies.store(Arc::default());
-            self.credentials().clear();
+            self.policies.rcu(|known| {
+                let mut known = HashMap::clone(known);
+                known.retain(|tenant, _| stays(tenant));
+                known
+            });
+            self.credentials().retain(|_, (credential, _)| stays(&credential.tenant));
         }
         for (tenant, id, sequence) in &committed.moved {
             self.hub.publish(tenant, *id, *sequence);
@@ -74,6 +86,11 @@ impl Live {
 
     /// A tenant's policy, compiled; read from the store when it isn't known.
     pub(crate) async fn policy(&self, store: &dyn Store, tenant: &Name) -> Result<Arc<Policy>, Error> {
+        if let Some(policy) = self.policies.load().get(tenant) {
+            return Ok(Arc::clone(policy));
+        }
+        // One reads and compiles it; those who came meanwhile find it.
+        let _alone = self.compiling.lock().await;
         if let Some(policy) = self.policies.load().get(tenant) {
             return Ok(Arc::clone(policy));
         }

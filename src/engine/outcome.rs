@@ -4,7 +4,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Caller, Engine, answers, decide, decision_id::Allowed, error::Error, expire, rpc::Rpc};
+use super::{
+    Caller, Engine, answers, decide,
+    decision_id::{Allowance, Allowed},
+    error::Error,
+    expire,
+    rpc::Rpc,
+};
 use crate::domain::{approval::Outcome, audit::Kind, id::RequestId, lifecycle};
 
 impl Engine {
@@ -37,7 +43,7 @@ impl Engine {
                     let Some(allowed) = allowed else { return Err(Error::not_found("decision").into()) };
                     let mut entry = work.entry(Kind::OutcomeReported);
                     entry.action_digest = Some(allowed.digest.to_string());
-                    if let Some((id, number)) = allowed.spent {
+                    if let Allowance::Spent(id, number) = allowed.what {
                         let tenant = work.tenant();
                         let Some(approval) = work.tx.approval(&tenant, id).await? else {
                             return Err(Error::not_found("decision").into());

@@ -26,9 +26,9 @@ use crate::{
     store::{Belonging, StoredPolicy},
 };
 
-/// How many unfinished approvals turning the workflow off ends; the limits of pending approvals and the short
-/// life of grants keep it far below.
-const UNFINISHED_MAX: u32 = 10_000;
+/// How many unfinished approvals turning the workflow off ends: more than the settings let be pending together
+/// with the grants of as many.
+const UNFINISHED_MAX: u32 = 1_000_000;
 
 /// A new policy.
 #[derive(Debug, Clone, Serialize)]
@@ -131,13 +131,20 @@ impl Change {
         let tenant = work.tenant();
         let changed = work.tx.document(&tenant).await?.as_deref() != Some(self.new.document.as_str());
         let mut applied = Applied { version: in_force, changed, cancelled_approvals: 0, revoked_grants: 0 };
+        let turns_off = !self.workflow && work.policy.workflow();
+        if self.new.dry_run && turns_off {
+            let unfinished = work.tx.unfinished(&tenant, UNFINISHED_MAX).await?;
+            let pending = unfinished.iter().filter(|approval| approval.state == State::Pending).count();
+            applied.cancelled_approvals = u32::try_from(pending).unwrap_or(u32::MAX);
+            applied.revoked_grants = u32::try_from(unfinished.len() - pending).unwrap_or(u32::MAX);
+        }
         if self.new.dry_run || !changed {
             return Ok(applied);
         }
         let by = work.caller.user().clone();
         applied.version = work.tx.replace_policy(&tenant, &self.new.document, Some(&by)).await?;
-        work.tx.replace_belongings(&tenant, &self.belongings, Some(&by)).await?;
-        if !self.workflow && work.policy.workflow() {
+        work.tx.add_belongings(&tenant, &self.belongings, Some(&by)).await?;
+        if turns_off {
             (applied.cancelled_approvals, applied.revoked_grants) = end_unfinished(work).await?;
         }
         let mut entry = work.entry(Kind::PolicyChanged);
@@ -155,7 +162,8 @@ async fn end_unfinished(work: &mut Work<'_>) -> Judged<(u32, u32)> {
     let (tenant, now) = (work.tenant(), work.tx.now());
     let by = work.caller.user().clone();
     let (mut cancelled, mut revoked) = (0, 0);
-    for approval in work.tx.unfinished(&tenant, UNFINISHED_MAX).await? {
+    let unfinished = work.tx.unfinished(&tenant, UNFINISHED_MAX).await?;
+    for approval in unfinished {
         let (step, kind) = match approval.state {
             State::Pending if approval.is_overdue(now) => {
                 expire::in_transaction(work.tx, approval, false).await?;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Judged, Work, authorize::Asked, separation};
+use super::{Judged, Work, asked::Asked, separation};
 use crate::domain::{
     approval::{Approval, GrantState, RequestKey, Use},
     id::ApprovalId,
@@ -37,7 +37,7 @@ pub(crate) async fn redeem(
     if let Some(request) = request
         && let Some(approval) = work.tx.redeemed_by(&tenant, credential, request.id).await?
     {
-        return repeat(work, approval, request);
+        return repeat(work, approval, verdict, request).await;
     }
     let Some(approval) = standing(work, asked, verdict, wanted).await? else { return Ok(Redemption::None) };
     let now = work.tx.now();
@@ -68,7 +68,7 @@ pub(crate) async fn standing(
             continue;
         }
         let redeemer = work.caller.user().clone();
-        if separation::still_stands(work.tx, &work.policy, &approval, &verdict.stages, &redeemer).await? {
+        if separation::still_stands(work.tx, &work.policy, &approval, verdict, &redeemer).await? {
             return Ok(Some(approval));
         }
     }
@@ -76,7 +76,12 @@ pub(crate) async fn standing(
 }
 
 /// The first answer again, until its time is over or its outcome is known; then the request spends nothing.
-fn repeat(work: &Work<'_>, approval: Approval, request: RequestKey) -> Judged<Redemption> {
+async fn repeat(
+    work: &mut Work<'_>,
+    approval: Approval,
+    verdict: &Verdict,
+    request: RequestKey,
+) -> Judged<Redemption> {
     let credential = work.caller.credential.id;
     let same =
         |of: &Use| of.credential == credential && of.request.is_some_and(|earlier| earlier.id == request.id);
@@ -89,6 +94,10 @@ fn repeat(work: &Work<'_>, approval: Approval, request: RequestKey) -> Judged<Re
         return Err(super::answers::reused().into());
     }
     if spent.outcome.is_some() || work.tx.now() >= spent.use_before {
+        return Ok(Redemption::None);
+    }
+    let redeemer = work.caller.user().clone();
+    if !separation::still_stands(work.tx, &work.policy, &approval, verdict, &redeemer).await? {
         return Ok(Redemption::None);
     }
     Ok(Redemption::Repeated(approval, number))

@@ -5,13 +5,13 @@
 //! bounded; beyond it, one count stands for all the others. Refused votes and redemptions are never summed up.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use super::{
-    Caller, Engine, Failure,
+    Caller, Engine,
     error::{Error, Reason},
     rpc::Rpc,
     tenants,
@@ -58,29 +58,15 @@ impl Refusals {
         Self { peers_max, counts: Mutex::default() }
     }
 
-    /// Whether this refusal of an RPC is an entry of its own.
-    pub(crate) fn is_entry_due(&self, caller: &Caller, rpc: Rpc, error: &Error, now: Timestamp) -> bool {
-        !is_summed_up(rpc, error) || self.is_first(&key(caller, rpc, error), now)
+    /// Counts a refusal of an RPC; whether it is an entry of its own.
+    pub(crate) fn register(&self, caller: &Caller, rpc: Rpc, error: &Error, now: Timestamp) -> bool {
+        !is_summed_up(rpc, error) || self.add(key(caller, rpc, error), now)
     }
 
-    /// Counts a refusal of an RPC whose entry, where one was due, is durable.
-    pub(crate) fn count(&self, caller: &Caller, rpc: Rpc, error: &Error, now: Timestamp) {
-        if is_summed_up(rpc, error) {
-            self.add(key(caller, rpc, error), now);
-        }
-    }
-
-    /// Whether a refused credential from this address is an entry of its own; counts it.
-    pub(crate) fn first_credential(&self, tenant: Option<&Name>, peer: &str, now: Timestamp) -> bool {
-        let key = Key {
-            tenant: tenant.cloned(),
-            peer: Some(peer.to_owned()),
-            rpc: None,
-            reason: Reason::CredentialRefused,
-        };
-        let first = self.is_first(&key, now);
-        self.add(key, now);
-        first
+    /// Counts a refused credential from this address; whether it is an entry of its own.
+    pub(crate) fn register_credential(&self, tenant: Option<&Name>, peer: &str, now: Timestamp) -> bool {
+        let peer = Some(peer.to_owned());
+        self.add(Key { tenant: tenant.cloned(), peer, rpc: None, reason: Reason::CredentialRefused }, now)
     }
 
     /// Takes the counts whose minute is over, as entries that sum them up.
@@ -102,16 +88,21 @@ impl Refusals {
         entries
     }
 
-    fn is_first(&self, key: &Key, now: Timestamp) -> bool {
-        let counts = self.lock();
-        let key = self.bounded(&counts, key.clone());
-        counts.get(&key).is_none_or(|count| now.since(count.since) >= SPAN)
-    }
-
-    fn add(&self, key: Key, now: Timestamp) {
+    /// Counts one; whether it is the first. A minute ends with its sum, so that there is one entry and one sum
+    /// however late the sum comes.
+    fn add(&self, key: Key, now: Timestamp) -> bool {
         let mut counts = self.lock();
         let key = self.bounded(&counts, key);
-        counts.entry(key).and_modify(|count| count.further += 1).or_insert(Count { since: now, further: 0 });
+        match counts.entry(key) {
+            hash_map::Entry::Occupied(mut counted) => {
+                counted.get_mut().further += 1;
+                false
+            }
+            hash_map::Entry::Vacant(free) => {
+                free.insert(Count { since: now, further: 0 });
+                true
+            }
+        }
     }
 
     fn bounded(&self, counts: &HashMap<Key, Count>, key: Key) -> Key {
@@ -129,23 +120,14 @@ impl Refusals {
 impl Engine {
     /// Refuses an RPC before its use case began: records it where an entry is due, and gives what to answer.
     pub(crate) async fn refuse(&self, caller: &Arc<Caller>, rpc: Rpc, error: Error) -> Error {
-        if !self.refusals.is_entry_due(caller, rpc, &error, self.now()) {
-            self.refusals.count(caller, rpc, &error, self.now());
+        if !self.refusals.register(caller, rpc, &error, self.now()) {
             return error;
         }
         let refusal = error.clone();
-        let refused = self
-            .commit(
-                caller,
-                rpc,
-                |_| (),
-                move |_, ()| {
-                    let refusal = refusal.clone();
-                    Box::pin(async move { Err::<(), _>(Failure::Refused(refusal)) })
-                },
-            )
-            .await;
-        refused.err().unwrap_or(error)
+        match self.commit_refusal(caller, rpc, refusal).await {
+            Ok(()) => error,
+            Err(fault) => fault,
+        }
     }
 
     /// Does what has to be done from time to time: sums up refusals, forgets old answers and rates.
@@ -189,9 +171,16 @@ impl Engine {
     }
 }
 
-/// Whether such refusals are summed up: votes and redemptions are not, but for those beyond a rate.
+/// Whether such refusals are summed up: votes are not, nor are redemptions, but for callers who may not even ask
+/// and for what is beyond a rate.
 fn is_summed_up(rpc: Rpc, error: &Error) -> bool {
-    error.reason == Reason::RateLimited || !matches!(rpc, Rpc::Decide | Rpc::AuthorizeTool)
+    let is_no_redemption =
+        matches!(error.reason, Reason::RateLimited | Reason::RpcNotPermitted | Reason::SubjectNotPermitted);
+    match rpc {
+        Rpc::Decide => false,
+        Rpc::AuthorizeTool => is_no_redemption,
+        _ => true,
+    }
 }
 
 fn key(caller: &Caller, rpc: Rpc, error: &Error) -> Key {
@@ -204,7 +193,10 @@ fn key(caller: &Caller, rpc: Rpc, error: &Error) -> Key {
 }
 
 fn summary(key: Key, further: u64) -> Entry {
-    let kind = if key.rpc.is_none() { Kind::CredentialRefused } else { Kind::RpcDenied };
+    let kind = match key.reason {
+        Reason::CredentialRefused => Kind::CredentialRefused,
+        _ => Kind::RpcDenied,
+    };
     let mut entry = Entry::new(kind, key.tenant.or_else(tenants::home));
     entry.method = key.rpc.map(|rpc| rpc.as_str().to_owned());
     entry.peer = key.peer;
@@ -222,13 +214,15 @@ mod tests {
     fn the_first_is_an_entry_and_the_rest_of_its_minute_a_count() {
         let refusals = Refusals::new(2);
         let start = Timestamp::from_micros(1_000_000_000);
-        assert!(refusals.first_credential(None, "a", start));
-        assert!(!refusals.first_credential(None, "a", start));
-        assert!(!refusals.first_credential(None, "a", start.plus(Duration::from_secs(59))));
+        assert!(refusals.register_credential(None, "a", start));
+        assert!(!refusals.register_credential(None, "a", start));
+        assert!(!refusals.register_credential(None, "a", start.plus(Duration::from_secs(59))));
         assert!(refusals.over(start.plus(Duration::from_secs(59))).is_empty());
-        let sums = refusals.over(start.plus(SPAN));
-        assert_eq!(sums.iter().map(|entry| entry.count).collect::<Vec<_>>(), [Some(2)]);
-        assert!(refusals.first_credential(None, "a", start.plus(SPAN)));
+        let late = start.plus(SPAN * 2);
+        assert!(!refusals.register_credential(None, "a", late), "also while the sum is late");
+        let sums = refusals.over(late);
+        assert_eq!(sums.iter().map(|entry| entry.count).collect::<Vec<_>>(), [Some(3)]);
+        assert!(refusals.register_credential(None, "a", start.plus(SPAN)));
     }
 
     #[test]
@@ -236,9 +230,9 @@ mod tests {
         let refusals = Refusals::new(2);
         let start = Timestamp::from_micros(1_000_000_000);
         for peer in ["a", "b", "c"] {
-            assert!(refusals.first_credential(None, peer, start), "{peer}");
+            assert!(refusals.register_credential(None, peer, start), "{peer}");
         }
-        assert!(!refusals.first_credential(None, "d", start), "counted with c");
+        assert!(!refusals.register_credential(None, "d", start), "counted with c");
         assert_eq!(refusals.lock().len(), 3);
     }
 }

@@ -6,12 +6,16 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    Caller, Engine, Failure, Judged, Limits, Work, answers,
-    authorize::{Asked, DecisionReason, Plan, ToolRequest, nobody, policy_message, rejection},
+    Caller, Engine, Failure, Judged, Work, answers,
+    asked::{Asked, Plan, ToolRequest},
+    authorize::{DecisionReason, nobody, policy_message, rejection},
+    decide::about,
     error::{Error, Reason},
-    expire, fresh, redeem,
+    expire, fresh,
+    limits::Limits,
+    redeem,
     rpc::Rpc,
-    separation,
+    separation::{self, Interested},
 };
 use crate::domain::{
     approval::{Approval, Ask, Event, EventKind, RequestKey, Requirement, State, Subject},
@@ -199,9 +203,7 @@ impl Asking {
         let (joined, event) = lifecycle::join(pending.clone(), ask, self.limits.justifications_max)
             .map_err(|fault| Error::new(Reason::ApprovalNotPending, fault.to_string()))?;
         work.tx.update_approval(&pending, &joined, Some(&event)).await?;
-        let mut entry = work.entry(Kind::ApprovalJoined);
-        entry.approval_id = Some(joined.id);
-        entry.subject = Some(expire::subject(&joined));
+        let entry = about(work, Kind::ApprovalJoined, &joined);
         work.tx.append(entry);
         Ok(joined.id)
     }
@@ -209,13 +211,13 @@ impl Asking {
     async fn open(&self, work: &mut Work<'_>, plan: &Plan) -> Judged<ApprovalId> {
         self.check_pending(work).await?;
         let verdict = &plan.verdict;
-        let interested = [self.asked.subject.user.clone(), work.caller.user().clone()];
+        let users = [self.asked.subject.user.clone(), work.caller.user().clone()];
         let possible = separation::is_possible(
             work.tx,
             &work.policy,
             &verdict.stages,
-            &interested,
-            plan.lineage_checked,
+            &plan.candidates,
+            &Interested { users: &users, lineage_checked: plan.lineage_checked },
         )
         .await?;
         if !possible {

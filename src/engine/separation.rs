@@ -8,9 +8,9 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::{
     domain::{
-        approval::{Approval, Vote},
+        approval::{self, Approval},
         name::Name,
-        policy::{Policy, document::UserKind, stage::Stage},
+        policy::{Policy, document::UserKind, eval::Verdict, stage::Stage},
         requirement,
     },
     store::{StoreError, Through, Transaction},
@@ -58,31 +58,42 @@ pub(crate) async fn is_possible(
     tx: &mut dyn Transaction,
     policy: &Policy,
     stages: &[Stage],
-    interested: &[Name],
-    lineage_checked: bool,
+    candidates: &[Name],
+    among: &Interested<'_>,
 ) -> Result<bool, StoreError> {
-    let mut able = candidates(policy, stages, interested);
-    if lineage_checked {
-        let mut independent = vec![];
-        for candidate in able {
-            // Which credential will vote isn't known yet: the vote itself is judged on it.
-            if !is_made_by(tx, policy.tenant(), &candidate, Through::Memberships, interested).await? {
-                independent.push(candidate);
-            }
-        }
-        able = independent;
+    let eligible = |user: &str, stage: &Stage| policy.eligible(user, stage);
+    if !among.lineage_checked {
+        return Ok(requirement::is_met(stages, candidates, eligible));
     }
-    Ok(requirement::is_met(stages, &able, |user, stage| policy.eligible(user, stage)))
+    let mut able = vec![];
+    for candidate in candidates {
+        // Which credential will vote isn't known yet: the vote itself is judged on it.
+        if is_made_by(tx, policy.tenant(), candidate, Through::Memberships, among.users).await? {
+            continue;
+        }
+        able.push(candidate.clone());
+        if requirement::is_met(stages, &able, eligible) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// Whether the votes of an approval let its action run under the policy of now: every approver is still
-/// eligible, they meet the stages of now, and none of them is, or was made by, one of the interested, with
-/// whom the redeeming user counts.
+/// Those who can't have a say, and whether those whom they made can't either.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Interested<'a> {
+    pub(crate) users: &'a [Name],
+    pub(crate) lineage_checked: bool,
+}
+
+/// Whether the votes of an approval let its action run under the policy of now: the approvers are still
+/// eligible and meet the stages of now with the reasons that are needed now, and none of them is, or was made
+/// by, one of the interested, with whom the redeeming user counts.
 pub(crate) async fn still_stands(
     tx: &mut dyn Transaction,
     policy: &Policy,
     approval: &Approval,
-    stages: &[Stage],
+    verdict: &Verdict,
     redeemer: &Name,
 ) -> Result<bool, StoreError> {
     let mut interested = approval.interested();
@@ -92,14 +103,19 @@ pub(crate) async fn still_stands(
         return Ok(false);
     }
     let eligible = |user: &str, stage: &Stage| policy.eligible(user, stage);
-    if !requirement::is_met(stages, &approvers, eligible) {
+    if !requirement::is_met(&verdict.stages, &approvers, eligible) {
         return Ok(false);
     }
-    if approval.requirement.lineage_checked || approval.sensitivity >= policy.made_by_from() {
-        for Vote { user, credential, .. } in &approval.votes {
-            if is_made_by(tx, policy.tenant(), user, Through::Credential(*credential), &interested).await? {
-                return Ok(false);
-            }
+    let reason_required = policy.reason_required(verdict.sensitivity);
+    let lineage_checked =
+        approval.requirement.lineage_checked || verdict.sensitivity >= policy.made_by_from();
+    for vote in approval.votes.iter().filter(|vote| vote.verdict == approval::Verdict::Approve) {
+        if reason_required && vote.reason.trim().is_empty() {
+            return Ok(false);
+        }
+        let through = Through::Credential(vote.credential);
+        if lineage_checked && is_made_by(tx, policy.tenant(), &vote.user, through, &interested).await? {
+            return Ok(false);
         }
     }
     Ok(true)

@@ -59,7 +59,7 @@ pub async fn create(store: &dyn Store, tenant: NewTenant) -> Result<bool, Error>
             if !tx.insert_tenant(name, &tenant.document).await? {
                 return Ok(false);
             }
-            tx.replace_belongings(name, &belongings(document), None).await?;
+            tx.add_belongings(name, &belongings(document), None).await?;
             let mut entry = Entry::new(Kind::TenantCreated, Some(name.clone()));
             entry.policy_version = Some(1);
             tx.append(entry);

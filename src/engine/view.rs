@@ -36,9 +36,12 @@ pub struct ApprovalView {
 }
 
 /// Whether a caller sees an approval: its subject, those who asked or joined, those eligible for one of its
-/// stages, and holders of `callgate.approvals.read_all`.
+/// stages, and holders of `callgate.approvals.read_all`; within the limits of the credential.
 pub(crate) fn is_visible(policy: &Policy, caller: &Caller, approval: &Approval) -> bool {
-    let user = caller.user();
+    let (user, limits) = (caller.user(), &caller.credential.limits);
+    if !limits.allow_subject(&approval.subject.user) || !limits.allow_server(&approval.server) {
+        return false;
+    }
     approval.interested().contains(user)
         || approval.requirement.stages.iter().any(|stage| policy.eligible(user, stage))
         || permits(policy, user, READ_ALL, Code::Use).is_granted()
@@ -58,6 +61,20 @@ impl Engine {
         let arguments = self.arguments(&approval, WHOLE_BYTES_MAX).await?;
         let policy = self.policy(caller.tenant()).await?;
         Ok(self.view_with(&policy, approval, arguments))
+    }
+
+    /// Makes the view of an approval that a use case just committed. It can't fail, for the change is done: what
+    /// can't be read at the moment is shown as it is kept.
+    pub(crate) async fn committed_view(&self, caller: &Caller, approval: Approval) -> ApprovalView {
+        match self.view(caller, approval.clone()).await {
+            Ok(view) => view,
+            Err(_) => ApprovalView {
+                arguments: Arc::new(rendered(&approval.arguments_redacted, WHOLE_BYTES_MAX)),
+                missing: vec![],
+                time: self.now(),
+                approval,
+            },
+        }
     }
 
     /// Makes the view with arguments that were rendered before.

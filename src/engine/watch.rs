@@ -17,8 +17,9 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Caller, Engine, Limits,
+    Caller, Engine,
     error::{Error, Reason},
+    limits::Limits,
     rpc::Rpc,
     view::{ApprovalView, PREVIEW_BYTES_MAX},
 };
@@ -330,15 +331,22 @@ impl Course<'_> {
     }
 
     /// Asks again whether the caller may be told, when a policy or a credential may have changed or its own has
-    /// expired.
+    /// expired. What turns out refused is judged, and recorded, on the write path.
     async fn admitted_still(&self, epoch: &mut u64) -> Result<(), Stop> {
-        let newest = self.engine.live.epoch();
-        let is_live = self.caller.credential.is_live(self.engine.now());
-        if std::mem::replace(epoch, newest) != newest || !is_live {
-            self.engine
-                .commit(self.caller, Rpc::RequestApproval, |_| (), |_, ()| Box::pin(async { Ok(()) }))
-                .await?;
+        let (engine, caller) = (self.engine, self.caller);
+        let newest = engine.live.epoch();
+        let is_live = caller.credential.is_live(engine.now());
+        if std::mem::replace(epoch, newest) == newest && is_live {
+            return Ok(());
         }
+        let stored =
+            engine.store.credential(caller.tenant(), caller.credential.id).await.map_err(Error::from)?;
+        if stored.is_some_and(|credential| credential.is_live(engine.now())) {
+            engine.admit(caller, Rpc::RequestApproval).await?;
+            return Ok(());
+        }
+        // The write path finds the credential not live, and says so.
+        engine.commit(caller, Rpc::RequestApproval, |_| (), |_, ()| Box::pin(async { Ok(()) })).await?;
         Ok(())
     }
 

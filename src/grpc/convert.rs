@@ -16,11 +16,7 @@ use crate::{
         sensitivity::Sensitivity,
         time::Timestamp,
     },
-    engine::{
-        authorize::{DecisionReason, ToolRequest},
-        error::Error,
-        query::PageToken,
-    },
+    engine::{asked::ToolRequest, authorize::DecisionReason, error::Error, query::PageToken},
     proto::v1,
 };
 

@@ -52,7 +52,7 @@ pub async fn create_tenant(data_dir: &Path, tenant: &str, policy: Option<&str>) 
     let config = Config::load(&SettingsArgs::default(), [])?;
     let shutdown = Shutdown::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let options = store::Options { alone: true, ..store_options(&config) };
+    let options = store::options::Options { alone: true, ..store_options(&config) };
     let store =
         store::open(&directory.store_url()?, options, clock, &shutdown.tasks(), Arc::new(|_| ())).await?;
     let existing = store.tenants().await?;

@@ -5,7 +5,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Belonging, StoreError};
+use super::StoreError;
 use crate::domain::{hex, id::CredentialId, name::Name, principal::Credential, time::Timestamp};
 
 mod approval;
@@ -115,23 +115,6 @@ impl TryFrom<CredentialRow> for Credential {
             revoke_time: row.revoke_time.map(Timestamp::from_micros),
             made_by: at.name_or_none("made_by", row.made_by.as_deref())?,
         })
-    }
-}
-
-/// A row of `belongings`.
-#[derive(Debug, sqlx::FromRow)]
-pub(super) struct BelongingRow {
-    tenant: String,
-    user: String,
-    belongs_to: String,
-}
-
-impl TryFrom<BelongingRow> for Belonging {
-    type Error = StoreError;
-
-    fn try_from(row: BelongingRow) -> Result<Self, StoreError> {
-        let at = Row::new("belongings", format!("{}/{}", row.tenant.escape_debug(), row.user.escape_debug()));
-        Ok(Self { user: at.name("user", &row.user)?, to: row.belongs_to })
     }
 }
 

@@ -20,13 +20,15 @@ use self::{
     time::ServiceTime,
     writer::{LastWrite, Message, Writer},
 };
-use super::{ApprovalFilter, OnCommit, Operation, Options, Page, Store, StoreError, StoredPolicy, Versions};
+use super::{
+    ApprovalFilter, OnCommit, Operation, Page, Store, StoreError, StoredPolicy, Versions, options::Options,
+};
 use crate::{
     clock::Clock,
     domain::{
         approval::{Approval, Event},
         audit,
-        id::ApprovalId,
+        id::{ApprovalId, CredentialId},
         name::Name,
         principal::Credential,
         time::Timestamp,
@@ -161,6 +163,10 @@ impl Store for SqliteStore {
 
     async fn credential_by_hash(&self, hash: &[u8; 32]) -> Result<Option<(Credential, u64)>, StoreError> {
         self.reader.credential_by_hash(hash).await
+    }
+
+    async fn credential(&self, tenant: &Name, id: CredentialId) -> Result<Option<Credential>, StoreError> {
+        self.reader.credential(tenant, id).await
     }
 
     async fn credentials(

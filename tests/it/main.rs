@@ -17,6 +17,8 @@ mod layering;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod redemption;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod separation;

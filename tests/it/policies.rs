@@ -12,9 +12,8 @@ use callgate::{
     client::Client,
     domain::policy::BUILTIN,
     proto::v1::{
-        ApplyPolicyRequest, ApplyPolicyResponse, Approval, ApprovalState, AuditKind, AuthorizeToolRequest,
-        Decision, DecisionReason, GetPolicyRequest, GetPolicyResponse, GrantState, RevokeTokenRequest,
-        Verdict,
+        ApplyPolicyRequest, ApplyPolicyResponse, ApprovalState, AuditKind, AuthorizeToolRequest, Decision,
+        DecisionReason, GetPolicyRequest, GetPolicyResponse, GrantState, RevokeTokenRequest, Verdict,
     },
 };
 use tonic::{Code, Status};

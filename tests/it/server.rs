@@ -7,7 +7,7 @@ use callgate::{
     config::{Config, SettingsArgs},
     domain::time::Timestamp,
     proto::v1::{
-        Approval, ApprovalState, CancelApprovalRequest, CreateTokenRequest, DecideRequest, Decision,
+        ApprovalState, CancelApprovalRequest, CreateTokenRequest, DecideRequest, Decision,
         GetApprovalRequest, ListTokensRequest, RequestApprovalRequest, RevokeGrantRequest, Verdict,
     },
     server::Server,

@@ -23,7 +23,7 @@ use callgate::{
         time::Timestamp,
     },
     shutdown::Shutdown,
-    store::{self, Committed, Options, Page, Store, StoreError, write},
+    store::{self, Committed, Page, Store, StoreError, options::Options, write},
 };
 use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
@@ -332,7 +332,7 @@ macro_rules! suites {
                     approvals::limits_are_counted,
                     approvals::tenants_do_not_see_each_other,
                     tenants::a_tenant_is_made_once_and_its_policy_rises,
-                    tenants::belongings_keep_who_made_them,
+                    tenants::belongings_keep_who_made_them_for_good,
                     tenants::a_credential_is_found_by_its_hash_until_it_is_revoked_and_after,
                     tenants::credentials_are_listed_in_order_of_creation,
                     tenants::first_answers_are_kept_and_dropped_by_age,

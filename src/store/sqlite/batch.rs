@@ -13,7 +13,7 @@ use crate::{
         name::Name,
         time::Timestamp,
     },
-    store::{Committed, StoreError, Versions},
+    store::{Committed, StoreError, Versions, VersionsMoved},
 };
 
 /// What one operation did besides its SQL.
@@ -84,7 +84,6 @@ impl Batch {
             self.push(entry);
         }
         self.wrote |= part.wrote || !encoded.is_empty();
-        self.committed.versions_moved |= !part.versions.is_empty();
         self.versions.extend(part.versions);
         self.position = self.position.max(part.position);
         for (tenant, id, sequence) in part.moved {
@@ -119,6 +118,10 @@ impl Batch {
         if !self.wrote {
             return None;
         }
+        let mut committed = self.committed;
+        if !self.versions.is_empty() {
+            committed.versions_moved = VersionsMoved::Of(self.versions.keys().cloned().collect());
+        }
         let mut segments = self.segments;
         if !self.open.is_empty() {
             segments.push(self.open.finish());
@@ -129,7 +132,7 @@ impl Batch {
             frontier: self.frontier,
             versions: self.versions,
             position: self.position,
-            committed: self.committed,
+            committed,
         })
     }
 }

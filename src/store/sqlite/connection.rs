@@ -11,7 +11,7 @@ use sqlx::{
 };
 
 use super::fault::unavailable;
-use crate::store::{Options, StoreError};
+use crate::store::{StoreError, options::Options};
 
 /// The oldest engine that is safe.
 ///

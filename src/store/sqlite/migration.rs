@@ -15,7 +15,7 @@ use std::{
 use sqlx::{Connection as _, SqliteConnection, migrate::Migrator};
 
 use super::{connection, fault::unavailable};
-use crate::store::{Options, StoreError};
+use crate::store::{StoreError, options::Options};
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 

@@ -12,13 +12,14 @@ use crate::{
     domain::{
         approval::{Approval, Event},
         audit,
-        id::ApprovalId,
+        id::{ApprovalId, CredentialId},
         name::Name,
         principal::Credential,
         time::Timestamp,
     },
     store::{
-        ApprovalFilter, Options, Page, StoreError, StoredPolicy, Versions,
+        ApprovalFilter, Page, StoreError, StoredPolicy, Versions,
+        options::Options,
         row::{EventRow, Row},
     },
 };
@@ -76,6 +77,15 @@ impl Reader {
     ) -> Result<Option<(Credential, u64)>, StoreError> {
         let mut transaction = self.begin().await?;
         Ok(credentials::by_hash(&mut transaction, hash).await?)
+    }
+
+    pub(super) async fn credential(
+        &self,
+        tenant: &Name,
+        id: CredentialId,
+    ) -> Result<Option<Credential>, StoreError> {
+        let mut transaction = self.begin().await?;
+        Ok(credentials::one(&mut transaction, tenant, id).await?)
     }
 
     pub(super) async fn credentials(

@@ -1,16 +1,11 @@
 //! Tenants, their policies, and who belongs to what.
 
-use std::collections::BTreeSet;
-
 use sqlx::SqliteConnection;
 
 use super::fault::Fault;
 use crate::{
     domain::{name::Name, time::Timestamp},
-    store::{
-        Belonging, StoreError, StoredPolicy, Versions,
-        row::{BelongingRow, Row},
-    },
+    store::{Belonging, StoreError, StoredPolicy, Versions, row::Row},
 };
 
 /// The versions of a tenant that was only just made.
@@ -120,43 +115,25 @@ pub(super) async fn replace_policy(
     Ok(Row::new("tenants", tenant.to_string()).number("policy_version", version)?)
 }
 
-pub(super) async fn replace_belongings(
+pub(super) async fn add_belongings(
     connection: &mut SqliteConnection,
     tenant: &Name,
     belongings: &[Belonging],
     by: Option<&Name>,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let rows: Vec<BelongingRow> =
-        sqlx::query_as("SELECT tenant, user, belongs_to FROM belongings WHERE tenant = ?1")
-            .bind(tenant.as_str())
-            .fetch_all(&mut *connection)
-            .await?;
-    let there: BTreeSet<Belonging> = rows.into_iter().map(Belonging::try_from).collect::<Result<_, _>>()?;
-    let wanted: BTreeSet<Belonging> = belongings.iter().cloned().collect();
-    sqlx::query(
-        "DELETE FROM belongings WHERE tenant = ?1
-         AND (user, belongs_to) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2))",
-    )
-    .bind(tenant.as_str())
-    .bind(pairs(there.difference(&wanted)))
-    .execute(&mut *connection)
-    .await?;
+    let pairs: Vec<[&str; 2]> =
+        belongings.iter().map(|belonging| [belonging.user.as_str(), belonging.to.as_str()]).collect();
     sqlx::query(
         "INSERT INTO belongings (tenant, user, belongs_to, made_by, create_time)
-         SELECT ?1, value ->> 0, value ->> 1, ?3, ?4 FROM json_each(?2)",
+         SELECT ?1, value ->> 0, value ->> 1, ?3, ?4 FROM json_each(?2) WHERE true
+         ON CONFLICT DO NOTHING",
     )
     .bind(tenant.as_str())
-    .bind(pairs(wanted.difference(&there)))
+    .bind(serde_json::json!(pairs).to_string())
     .bind(by.map(Name::as_str))
     .bind(now.micros())
     .execute(connection)
     .await?;
     Ok(())
-}
-
-fn pairs<'a>(belongings: impl Iterator<Item = &'a Belonging>) -> String {
-    let pairs: Vec<[&str; 2]> =
-        belongings.map(|belonging| [belonging.user.as_str(), belonging.to.as_str()]).collect();
-    serde_json::json!(pairs).to_string()
 }

@@ -165,14 +165,14 @@ impl Transaction for Unit<'_> {
         Ok(versions.policy)
     }
 
-    async fn replace_belongings(
+    async fn add_belongings(
         &mut self,
         tenant: &Name,
         belongings: &[Belonging],
         by: Option<&Name>,
     ) -> Result<(), StoreError> {
         let now = self.now();
-        let replaced = tenants::replace_belongings(self.writing().await?, tenant, belongings, by, now).await;
+        let replaced = tenants::add_belongings(self.writing().await?, tenant, belongings, by, now).await;
         self.note_written(replaced)
     }
 

@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 use super::{batch::Finished, fault::Fault};
 use crate::{
     domain::{audit::Frontier, id::ApprovalId, name::Name, time::Timestamp},
-    store::{Committed, Versions, row::Row},
+    store::{Committed, Versions, VersionsMoved, row::Row},
 };
 
 /// How many changes of other processes are listed before everybody is told to read again.
@@ -83,7 +83,7 @@ impl Working {
         self.last_now = finished.now;
         self.position = finished.position;
         self.versions.extend(finished.versions);
-        self.versions_changes += i64::from(finished.committed.versions_moved);
+        self.versions_changes += i64::from(finished.committed.moves_versions());
         finished.committed
     }
 
@@ -105,7 +105,9 @@ impl Working {
         let changes_before = self.versions_changes;
         *self = Self::load(connection).await?;
         let mut committed = changes_after(connection, before).await?;
-        committed.versions_moved = self.versions_changes != changes_before;
+        if self.versions_changes != changes_before {
+            committed.versions_moved = VersionsMoved::All;
+        }
         Ok(Some(committed))
     }
 }

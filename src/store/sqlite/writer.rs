@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     clock::random_bytes,
-    store::{BoxFuture, Committed, OnCommit, Operation, Options, StoreError, Transaction},
+    store::{BoxFuture, Committed, OnCommit, Operation, StoreError, Transaction, options::Options},
 };
 
 /// The pause after a commit while other processes write too: the engine's lock isn't fair.
@@ -389,7 +389,7 @@ async fn record(connection: &mut SqliteConnection, finished: &Finished) -> Resul
     .bind(finished.now.micros())
     .bind(super::number(finished.frontier.size()))
     .bind(finished.frontier.to_bytes())
-    .bind(finished.committed.versions_moved)
+    .bind(finished.committed.moves_versions())
     .execute(connection)
     .await?;
     Ok(())

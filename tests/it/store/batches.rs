@@ -44,7 +44,7 @@ pub async fn a_failed_operation_undoes_itself_alone(database: &Database) {
     let text = String::from_utf8_lossy(&segments[0].entries).into_owned();
     assert!(text.contains(r#""tenant":"a""#) && text.contains(r#""tenant":"c""#));
     assert!(!text.contains(r#""tenant":"b""#));
-    let told = opened.told(|committed| committed.versions_moved).await;
+    let told = opened.told(callgate::store::Committed::moves_versions).await;
     assert!(!told.everything);
     assert_eq!(opened.store.versions(&name("b")).await.unwrap().policy, 0);
     let seen = write(&*opened.store, |transaction| {
@@ -127,7 +127,7 @@ pub async fn a_callers_going_away_changes_nothing(database: &Database) {
     assert!(begin(&mut abandoned).is_none());
     drop(abandoned);
     held.let_go().await;
-    opened.told(|committed| committed.versions_moved).await;
+    opened.told(callgate::store::Committed::moves_versions).await;
     assert_eq!(documents(Arc::clone(&opened.store)).await, [name("a")]);
     assert_eq!(opened.store.tree().await.unwrap().size(), 1);
 }

@@ -7,12 +7,12 @@ use super::*;
 pub async fn a_commit_is_told_after_it(database: &Database) {
     let opened = database.open().await;
     let tenant = opened.tenant("acme").await;
-    assert!(opened.told(|committed| committed.versions_moved).await.moved.is_empty());
+    assert!(opened.told(callgate::store::Committed::moves_versions).await.moved.is_empty());
     opened.insert(&approval(1)).await.unwrap();
     let told = opened.told(|committed| !committed.moved.is_empty()).await;
     assert_eq!(told.moved, [(tenant.clone(), approval(1).id, 1)]);
     assert_eq!(told.opened_until, Some(approval(1).expire_time));
-    assert!(!told.versions_moved && !told.everything);
+    assert!(!told.moves_versions() && !told.everything);
     let (joined, event) = lifecycle::join(approval(1), ask(5), 10).unwrap();
     opened.update(&approval(1), (joined, Some(event))).await.unwrap();
     let told = opened.told(|committed| committed.moved.iter().any(|moved| moved.2 == 2)).await;
@@ -55,14 +55,14 @@ pub async fn versions_of_another_process_are_seen_in_the_next_write(database: &D
     });
     replaced.await.unwrap();
     assert_eq!(seen(&one).await, 2);
-    one.told(|committed| committed.versions_moved && committed.moved.is_empty()).await;
+    one.told(|committed| committed.moves_versions() && committed.moved.is_empty()).await;
 }
 
 pub async fn a_poll_tells_what_another_process_moved(database: &Database) {
     let (one, two) = (database.open().await, database.open().await);
     let tenant = two.tenant("acme").await;
     one.store.poll().await.unwrap();
-    one.told(|committed| committed.versions_moved).await;
+    one.told(callgate::store::Committed::moves_versions).await;
     two.insert(&approval(1)).await.unwrap();
     let (joined, event) = lifecycle::join(approval(1), ask(5), 10).unwrap();
     two.update(&approval(1), (joined, Some(event))).await.unwrap();
@@ -70,7 +70,7 @@ pub async fn a_poll_tells_what_another_process_moved(database: &Database) {
     let told = one.told(|committed| !committed.moved.is_empty()).await;
     assert_eq!(told.moved, [(tenant, approval(1).id, 2)]);
     assert_eq!(told.opened_until, Some(approval(1).expire_time));
-    assert!(!told.everything && !told.versions_moved);
+    assert!(!told.everything && !told.moves_versions());
     let so_far = one.told.borrow().len();
     one.store.poll().await.unwrap();
     assert_eq!(one.told.borrow().len(), so_far, "nothing else happened");

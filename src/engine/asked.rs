@@ -1,0 +1,110 @@
+//! A tool call that somebody asks about, with everything that can be said of it before a transaction.
+
+use std::sync::Arc;
+
+use super::{
+    Caller, Work,
+    error::{Error, Reason},
+    limits::Limits,
+    may_speak_for, separation,
+};
+use crate::domain::{
+    action::Action,
+    approval::Subject,
+    audit::{self, Entry, Kind},
+    name::Name,
+    policy::{
+        Policy,
+        eval::{Question, Verdict, evaluate},
+    },
+    redact,
+};
+
+/// What an enforcement point asks.
+#[derive(Debug, Clone)]
+pub struct ToolRequest {
+    /// The tenant that the request names; none means the caller's.
+    pub tenant: Option<String>,
+    /// On whose behalf.
+    pub subject: Subject,
+    /// The MCP server.
+    pub server: Name,
+    /// The tool.
+    pub tool: Name,
+    /// The arguments, as raw JSON text.
+    pub arguments_json: String,
+}
+
+/// A tool call with everything that can be said of it before a transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) action: Arc<Action>,
+    pub(crate) subject: Arc<Subject>,
+    /// The arguments as they are kept: secret-looking values redacted, canonical.
+    pub(crate) redacted: Arc<str>,
+}
+
+/// What the policy says about an asked action, with what follows from the policy alone.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) verdict: Verdict,
+    pub(crate) speaks: Result<(), Error>,
+    pub(crate) lineage_checked: bool,
+    /// Who could approve it: nobody where nobody has to.
+    pub(crate) candidates: Arc<[Name]>,
+}
+
+impl Asked {
+    /// Reads a request: names are valid, the tenant is the caller's, the arguments are an object.
+    ///
+    /// # Errors
+    /// `SUBJECT_NOT_PERMITTED` for another tenant, whether it exists or not; `ARGUMENTS_INVALID`.
+    pub(crate) fn read(request: ToolRequest, caller: &Caller, limits: &Limits) -> Result<Self, Error> {
+        let action = Action::new(
+            caller.tenant().clone(),
+            request.subject.user.clone(),
+            request.server,
+            request.tool,
+            &request.arguments_json,
+            limits.arguments_bytes_max,
+        )
+        .map_err(|fault| {
+            let mut error = Error::field("call.arguments_json", fault.to_string());
+            error.reason = Reason::ArgumentsInvalid;
+            error.message = fault.to_string();
+            error.with("path", fault.path().to_owned())
+        })?;
+        let redacted = redact::redacted(action.arguments(), &[]).canonical().into();
+        Ok(Self { action: Arc::new(action), subject: Arc::new(request.subject), redacted })
+    }
+
+    /// Asks the policy.
+    pub(crate) fn plan(&self, policy: &Policy, caller: &Caller) -> Plan {
+        let (server, tool) = (self.action.server(), self.action.tool());
+        let verdict = evaluate(policy, &Question { user: &self.subject.user, server, tool });
+        let lineage_checked = verdict.sensitivity >= policy.made_by_from();
+        let speaks = may_speak_for(policy, caller, &self.subject.user, Some(server));
+        let interested = [self.subject.user.clone(), caller.user().clone()];
+        let candidates = separation::candidates(policy, &verdict.stages, &interested).into();
+        Plan { verdict, speaks, lineage_checked, candidates }
+    }
+
+    /// An entry about this action.
+    pub(crate) fn entry(&self, work: &Work<'_>, kind: Kind, verdict: &Verdict) -> Entry {
+        let mut entry = work.entry(kind);
+        entry.subject = Some(audit::Subject {
+            user: self.subject.user.clone(),
+            agent: self.subject.agent.clone(),
+            session: self.subject.session.clone(),
+            roles: verdict.roles.to_vec(),
+        });
+        entry.server = Some(self.action.server().clone());
+        entry.tool = Some(self.action.tool().clone());
+        entry.action_digest = Some(self.action.digest().to_string());
+        entry.arguments = Some(self.redacted.to_string());
+        entry.resource_key = Some(verdict.resource_key.to_string());
+        entry.permission_code = Some(verdict.permission_code.as_str().to_owned());
+        entry.sensitivity = Some(verdict.sensitivity);
+        entry
+    }
+}
