@@ -185,7 +185,10 @@ fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, F
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Failure, format!("can't start: {error}")))?;
-    runtime.block_on(command)
+    let ended = runtime.block_on(command);
+    // A thread that writes to a pipe which nobody reads would hold the process up for ever.
+    runtime.shutdown_background();
+    ended
 }
 
 fn completion(shell: Shell, output: &Output) -> Result<Exit, Failure> {

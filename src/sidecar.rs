@@ -51,6 +51,10 @@ pub const DATA_DIR_VARIABLE: &str = "CALLGATE_DATA_DIR";
 pub const TOKEN_FILE: &str = "gate.token";
 /// How often a client that asked for progress hears of a held call.
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
+/// The shortest hold that makes sense.
+const HOLD_MIN: Duration = Duration::from_secs(1);
+/// The longest name of a server or a user, in bytes.
+const NAME_BYTES_MAX: usize = 128;
 /// How much of the client's input is read at once, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -58,10 +62,10 @@ const READ_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone, clap::Args)]
 pub struct SidecarArgs {
     /// The name under which the policy knows the MCP server.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     pub server_name: String,
     /// The user for whom the calls are made.
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", value_parser = name)]
     pub user: String,
     /// The agent that makes them; a grant binds it.
     #[arg(long, value_name = "AGENT")]
@@ -69,22 +73,25 @@ pub struct SidecarArgs {
     /// The address of the Callgate server.
     #[arg(long, value_name = "HOST:PORT", env = "CALLGATE_ADDRESS", default_value = "127.0.0.1:50051")]
     pub address: String,
-    /// The file with the gate's credential. Without this and `--data-dir`: `CALLGATE_TOKEN_FILE`, then
+    /// The file with the gate's credential. Without it: `--data-dir`, then `CALLGATE_TOKEN_FILE`, then
     /// `CALLGATE_TOKEN`, then the data directory `CALLGATE_DATA_DIR` or `./callgate-data`.
-    #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
+    #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// The server's data directory, whose `gate.token` is used.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// How long a call is held for a human; clients give up after about 60 s.
-    #[arg(long, value_name = "TIME", default_value = "50s", value_parser = span)]
+    /// How long a call is held for a human, 1 s at least; clients give up after about 60 s.
+    #[arg(long, value_name = "TIME", default_value = "50s", value_parser = hold)]
     pub hold: Duration,
-    /// How many calls may wait at once.
+    /// How many calls may wait for humans at once.
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     pub held_calls_max: usize,
     /// The longest line from the client, in bytes; also `64KiB`, `4MiB`.
     #[arg(long, value_name = "BYTES", default_value = "4MiB", value_parser = bytes)]
     pub line_bytes_max: usize,
+    /// What is logged to stderr: a level such as `warn`, or directives such as `warn,callgate=debug`.
+    #[arg(long, value_name = "FILTER", env = "CALLGATE_LOG_FILTER", default_value = "warn")]
+    pub log_filter: String,
     /// The MCP server to run, and its arguments. A `--` before it is optional.
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -156,11 +163,13 @@ impl StopSignals {
     }
 }
 
-/// Finds the credential, and what has to be said about where it lay: flags first, then variables.
+/// Finds the credential, and what has to be said about where it lay: flags first, then variables. An empty
+/// variable counts as none.
 fn credential(
     args: &SidecarArgs,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<(Credential, Option<String>), CredentialError> {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
     let in_folder = |data_dir: &Path| {
         Credential::read(&data_dir.join(TOKEN_FILE)).map(|credential| (credential, Some(exposure(data_dir))))
     };
@@ -208,6 +217,19 @@ fn standard_input() -> DuplexStream {
         }
     });
     outer
+}
+
+fn hold(text: &str) -> Result<Duration, String> {
+    let hold = span(text)?;
+    if hold < HOLD_MIN { Err("no human decides in less than 1s".to_owned()) } else { Ok(hold) }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("is empty".to_owned()),
+        1..=NAME_BYTES_MAX => Ok(text.to_owned()),
+        _ => Err(format!("is longer than {NAME_BYTES_MAX} bytes")),
+    }
 }
 
 fn span(text: &str) -> Result<Duration, String> {

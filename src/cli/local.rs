@@ -92,6 +92,8 @@ pub fn tenant(args: TenantArgs, output: &Output) -> Result<Exit, Failure> {
 /// # Errors
 /// Why it couldn't start.
 pub async fn sidecar(args: SidecarArgs) -> Result<ExitCode, Failure> {
+    telemetry::start(&args.log_filter, telemetry::Format::Text)
+        .map_err(|error| Failure::new(Exit::Usage, format!("`--log-filter` {error}")))?;
     let code = sidecar::run(args, &mut notices()).await.map_err(|error| match error {
         sidecar::Error::Credential(_) => Failure::new(Exit::Unauthenticated, error.to_string()),
         sidecar::Error::Client(error) => Failure::from(error),

@@ -38,7 +38,7 @@ pub struct Backoff {
 impl Default for Retry {
     fn default() -> Self {
         Self {
-            attempts_max: 4,
+            attempts_max: 10,
             attempt_timeout: Duration::from_secs(10),
             total: Duration::from_secs(20),
             backoff: Backoff::default(),
@@ -125,11 +125,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_is_repeated_while_the_server_is_away_and_no_longer() {
-        let retry = Retry::default();
+        let retry = Retry { total: Duration::from_mins(1), ..Retry::default() };
         let recovers =
-            |made| if made < 3 { Err(Status::unavailable("away")) } else { Ok(Response::new(made)) };
-        assert_eq!(attempts(&retry, recovers).await, (3, true));
-        assert_eq!(attempts(&retry, |_| Err(Status::unavailable("away"))).await, (4, false));
+            |made| if made < 9 { Err(Status::unavailable("away")) } else { Ok(Response::new(made)) };
+        assert_eq!(attempts(&retry, recovers).await, (9, true));
+        assert_eq!(attempts(&retry, |_| Err(Status::unavailable("away"))).await, (10, false));
         assert_eq!(attempts(&retry, |_| Err(Status::invalid_argument("no"))).await, (1, false));
     }
 

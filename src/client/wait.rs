@@ -18,7 +18,7 @@ use crate::proto::v1::{
 /// How long a stream may be silent before it counts as broken: three heartbeats.
 pub const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// How often opening is tried before the failure is told; coming back to an open approval has no such bound.
-pub const OPEN_ATTEMPTS_MAX: u32 = 5;
+pub const OPEN_ATTEMPTS_MAX: u32 = 10;
 
 /// The wait for one approval. Dropping it ends the wait and leaves the approval as it is.
 #[derive(Debug)]

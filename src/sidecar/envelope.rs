@@ -60,7 +60,7 @@ pub struct Fault {
     pub answer: bool,
 }
 
-/// The members of an object in their order, without duplicates.
+/// The members of an object in their order; without duplicates if [`Members::read`] made it.
 #[derive(Debug)]
 pub struct Members<'a>(pub Vec<(String, &'a RawValue)>);
 
@@ -91,11 +91,16 @@ impl<'a> Members<'a> {
     /// Says what is wrong: no object, or a key that comes twice.
     pub fn read(text: &'a str) -> Result<Self, String> {
         let members: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let mut seen = BTreeSet::new();
-        match members.0.iter().find(|(key, _)| !seen.insert(key.as_str())) {
-            Some((key, _)) => Err(format!("the key `{}` comes twice", key.escape_debug())),
+        match members.duplicate() {
+            Some(key) => Err(format!("the key `{}` comes twice", key.escape_debug())),
             None => Ok(members),
         }
+    }
+
+    /// A key that comes twice.
+    fn duplicate(&self) -> Option<&str> {
+        let mut seen = BTreeSet::new();
+        self.0.iter().map(|(key, _)| key.as_str()).find(|key| !seen.insert(*key))
     }
 
     /// The value of a key.
@@ -223,8 +228,11 @@ pub enum AnswerEnd {
 }
 
 /// Reads the server's answer off a line; nothing if the line is something else.
-#[must_use]
-pub fn read_answer(line: &[u8]) -> Option<Answer> {
+///
+/// # Errors
+/// Says why the line may be an answer to a request that can't be told: the client could take it for the answer
+/// to another one than the sidecar does.
+pub fn read_answer(line: &[u8]) -> Result<Option<Answer>, &'static str> {
     #[derive(Deserialize, Default)]
     #[serde(default)]
     struct Inner {
@@ -233,9 +241,24 @@ pub fn read_answer(line: &[u8]) -> Option<Answer> {
         #[serde(rename = "resultType")]
         result_type: Option<String>,
     }
-    let members = Members::read(std::str::from_utf8(line).ok()?).ok()?;
-    let id = members.get("id").and_then(Id::read)?;
+    let Ok(text) = std::str::from_utf8(line) else { return Ok(None) };
+    if text.trim_start().starts_with('[') {
+        return Err("batches are not supported");
+    }
+    let Ok(members) = serde_json::from_str::<Members<'_>>(text) else { return Ok(None) };
+    if members.get("result").or(members.get("error")).is_none() {
+        return Ok(None);
+    }
+    if members.duplicate().is_some() {
+        return Err("an answer has a key twice");
+    }
     let error = members.get("error").filter(|error| error.get() != "null");
+    let id = match members.get("id") {
+        // What the server says of a line that it couldn't read.
+        None if error.is_some() => return Ok(None),
+        Some(id) if id.get() == "null" && error.is_some() => return Ok(None),
+        id => id.and_then(Id::read).ok_or("an answer has no readable id")?,
+    };
     let end = match (members.get("method"), members.get("result"), error) {
         (None, _, Some(_)) => AnswerEnd::Failed,
         (None, Some(result), None) => {
@@ -246,9 +269,9 @@ pub fn read_answer(line: &[u8]) -> Option<Answer> {
                 _ => AnswerEnd::Succeeded,
             }
         }
-        _ => return None,
+        _ => return Ok(None),
     };
-    Some(Answer { id, end })
+    Ok(Some(Answer { id, end }))
 }
 
 /// Reads the id that a `notifications/cancelled` names.
@@ -345,7 +368,7 @@ mod tests {
         assert!(read("[".repeat(4_000_000).as_bytes()).is_err());
         assert!(read("{\"a\":".repeat(1_000_000).as_bytes()).is_err());
         let answer = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"a":{deep}}}}}"#);
-        assert!(read_answer(answer.as_bytes()).is_some());
+        assert!(read_answer(answer.as_bytes()).unwrap().is_some());
     }
 
     #[test]
@@ -360,7 +383,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_known_by_its_id_and_end() {
-        let end = |text: &str| read_answer(text.as_bytes()).map(|answer| answer.end);
+        let end = |text: &str| read_answer(text.as_bytes()).unwrap().map(|answer| answer.end);
         assert_eq!(end(r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#), Some(AnswerEnd::Succeeded));
         assert_eq!(end(r#"{"id":1,"result":{"isError":true}}"#), Some(AnswerEnd::Failed));
         assert_eq!(end(r#"{"id":1,"error":{"code":-1}}"#), Some(AnswerEnd::Failed));
@@ -368,7 +391,7 @@ mod tests {
         assert_eq!(end(r#"{"id":1,"result":{"resultType":"input_required"}}"#), Some(AnswerEnd::Open));
         assert_eq!(end(r#"{"id":1,"result":7}"#), Some(AnswerEnd::Succeeded));
         assert_eq!(end(r#"{"id":1,"result":null,"error":null}"#), Some(AnswerEnd::Succeeded));
-        for other in ["", "log line", "{}", r#"{"id":1,"method":"roots/list"}"#, r#"{"id":null,"result":{}}"#]
+        for other in ["", "log line", "{}", r#"{"id":1,"method":"roots/list"}"#, r#"{"id":null,"error":{}}"#]
         {
             assert_eq!(end(other), None, "{other}");
         }

@@ -39,7 +39,7 @@ struct Flight {
 #[derive(Debug)]
 enum Stage {
     Passed,
-    Held(CancellationToken),
+    Held { cancelled: CancellationToken, waiting: bool },
     Forwarded { end: oneshot::Sender<AnswerEnd>, cancelled: CancellationToken },
 }
 
@@ -58,7 +58,7 @@ pub enum Full {
     /// The id stands for a request that has no answer yet.
     #[error("the id is in use by a request that has no answer yet")]
     Duplicate,
-    /// Too many calls wait for the gate.
+    /// Too many calls wait for humans.
     #[error("too many calls are waiting for approval on this connection")]
     Held,
     /// Too many requests have no answer yet.
@@ -67,7 +67,7 @@ pub enum Full {
 }
 
 impl Flights {
-    /// A table in which at most `held_max` calls wait for the gate.
+    /// A table in which at most `held_max` calls wait for humans.
     #[must_use]
     pub fn new(held_max: usize) -> Self {
         Self { held_max, table: Mutex::default() }
@@ -81,19 +81,34 @@ impl Flights {
         self.table().enter(id, Stage::Passed).map(|_serial| ())
     }
 
-    /// Enters a call that waits for the gate.
+    /// Enters a call that the gate is asked about.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full::Duplicate`] and [`Full::InFlight`].
     pub fn hold(&self, id: &Id) -> Result<Ticket, Full> {
         let cancelled = CancellationToken::new();
-        let mut table = self.table();
-        let held = table.flights.values().filter(|flight| matches!(flight.stage, Stage::Held(_))).count();
-        if held >= self.held_max && !table.flights.contains_key(id) {
-            return Err(Full::Held);
-        }
-        let serial = table.enter(id, Stage::Held(cancelled.clone()))?;
+        let stage = Stage::Held { cancelled: cancelled.clone(), waiting: false };
+        let serial = self.table().enter(id, stage)?;
         Ok(Ticket { id: id.clone(), serial, cancelled })
+    }
+
+    /// Notes that a held call waits for humans from here on. Once it does, it may go on waiting.
+    ///
+    /// # Errors
+    /// [`Full::Held`].
+    pub fn wait(&self, ticket: &Ticket) -> Result<(), Full> {
+        let mut table = self.table();
+        let is_waiting = |flight: &Flight| matches!(flight.stage, Stage::Held { waiting: true, .. });
+        let count = table.flights.values().filter(|flight| is_waiting(flight)).count();
+        match table.own(ticket).map(|flight| &mut flight.stage) {
+            Some(Stage::Held { waiting: false, .. }) if count >= self.held_max => Err(Full::Held),
+            Some(Stage::Held { waiting, .. }) => {
+                *waiting = true;
+                Ok(())
+            }
+            // The client took it back, of which its cancellation tells.
+            _ => Ok(()),
+        }
     }
 
     /// Sends a held call with `send`, unless the client took it back. Gives the way to hear of its end.
@@ -121,7 +136,7 @@ impl Flights {
     #[must_use]
     pub fn answered(&self, answer: &Answer) -> bool {
         let mut table = self.table();
-        if matches!(table.flights.get(&answer.id), Some(Flight { stage: Stage::Held(_), .. })) {
+        if matches!(table.flights.get(&answer.id), Some(Flight { stage: Stage::Held { .. }, .. })) {
             return false;
         }
         if let Some(Flight { stage: Stage::Forwarded { end, .. }, .. }) = table.flights.remove(&answer.id) {
@@ -136,7 +151,7 @@ impl Flights {
     pub fn cancel(&self, id: &Id) -> bool {
         let mut table = self.table();
         match table.flights.get(id) {
-            Some(Flight { stage: Stage::Held(cancelled), .. }) => {
+            Some(Flight { stage: Stage::Held { cancelled, .. }, .. }) => {
                 cancelled.cancel();
                 table.flights.remove(id);
                 false
@@ -153,15 +168,19 @@ impl Flights {
         }
     }
 
-    /// Takes every held call back: the client is gone.
-    pub fn cancel_held(&self) {
-        self.table().flights.retain(|_id, flight| match &flight.stage {
-            Stage::Held(cancelled) => {
+    /// Takes every held call out, so that it is never sent, and gives their ids: one of the sides is gone.
+    #[must_use]
+    pub fn cancel_held(&self) -> Vec<Id> {
+        let mut ids = Vec::new();
+        self.table().flights.retain(|id, flight| match &flight.stage {
+            Stage::Held { cancelled, .. } => {
                 cancelled.cancel();
+                ids.push(id.clone());
                 false
             }
             Stage::Passed | Stage::Forwarded { .. } => true,
         });
+        ids
     }
 
     /// Takes everything out and gives the ids that still want an answer: the server is gone.
@@ -169,7 +188,7 @@ impl Flights {
     pub fn end(&self) -> Vec<Id> {
         let flights = std::mem::take(&mut self.table().flights);
         for flight in flights.values() {
-            if let Stage::Held(cancelled) = &flight.stage {
+            if let Stage::Held { cancelled, .. } = &flight.stage {
                 cancelled.cancel();
             }
         }
@@ -246,10 +265,16 @@ mod tests {
     #[test]
     fn held_and_open_requests_are_bounded() {
         let flights = Flights::new(1);
-        flights.hold(&Id::Number(0)).unwrap();
-        assert_eq!(flights.hold(&Id::Number(1)).unwrap_err(), Full::Held);
+        let [first, second] = [0, 1].map(|id| flights.hold(&Id::Number(id)).unwrap());
+        assert_eq!(flights.wait(&first), Ok(()));
+        assert_eq!(flights.wait(&first), Ok(()), "it goes on waiting");
+        assert_eq!(flights.wait(&second), Err(Full::Held));
+        assert!(flights.close(&first));
+        assert_eq!(flights.wait(&second), Ok(()));
         let last = i64::try_from(IN_FLIGHT_MAX).unwrap();
-        (1..last).for_each(|id| flights.pass(&Id::Number(id)).unwrap());
+        (2..=last).for_each(|id| flights.pass(&Id::Number(id)).unwrap());
+        assert_eq!(flights.hold(&Id::Number(last + 1)).unwrap_err(), Full::InFlight);
+        let last = last + 1;
         assert_eq!(flights.pass(&Id::Number(last)), Err(Full::InFlight));
     }
 
@@ -269,7 +294,7 @@ mod tests {
         let forwarded = flights.hold(&Id::Number(2)).unwrap();
         let mut heard = flights.forward(&forwarded, || ()).unwrap();
         flights.pass(&Id::Number(3)).unwrap();
-        flights.cancel_held();
+        assert_eq!(flights.cancel_held(), [Id::Number(1)]);
         assert!(held.cancelled.is_cancelled());
         let mut left: Vec<String> = flights.end().iter().map(ToString::to_string).collect();
         left.sort();

@@ -12,6 +12,7 @@ use tonic::Code;
 
 use super::{
     call::Call,
+    flights::Full,
     reply::{self, Refusal},
     wire::Outbox,
 };
@@ -39,9 +40,10 @@ const END_GRACE: Duration = Duration::from_secs(30);
 /// How often the gate is asked about one call: first, after an approval, and once more where another waiter
 /// spent the grant.
 const ROUNDS_MAX: u32 = 3;
-/// The attempts of one question; short, for clients give up after a minute.
+/// The attempts of one question: enough for a gate that starts anew, and soon over, for clients give up after a
+/// minute.
 const QUESTION: Retry = Retry {
-    attempts_max: 3,
+    attempts_max: 10,
     attempt_timeout: Duration::from_secs(4),
     total: Duration::from_secs(8),
     backoff: crate::client::retry::Backoff { first: Duration::from_millis(100), max: Duration::from_secs(1) },
@@ -91,13 +93,15 @@ enum Waited {
 }
 
 impl Gate {
-    /// Decides on a call that arrived at `arrived`; `cancelled` says that the client took it back.
+    /// Decides on a call that arrived at `arrived`; `cancelled` says that the client took it back, and `may_wait`
+    /// whether there is room for one more that waits for humans.
     pub async fn judge(
         &self,
         call: &Call,
         arrived: Instant,
         cancelled: &CancellationToken,
         client: &Outbox,
+        may_wait: impl Fn() -> Result<(), Full>,
     ) -> Judgement {
         let mut approval_id = String::new();
         let mut approved_digest = String::new();
@@ -122,6 +126,9 @@ impl Gate {
                         "its decision is unknown to this sidecar",
                     ));
                 }
+            }
+            if let Err(full) = may_wait() {
+                return Judgement::Refused(Refusal::full(full));
             }
             match self.wait(call, arrived, cancelled, &mut progress).await {
                 Waited::Ask { approval_id: id, action_digest } => {

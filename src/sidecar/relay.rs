@@ -2,22 +2,24 @@
 //!
 //! The loop that reads from the client never waits for the gate: each gated call is a task of its own. What the
 //! server says is passed on as it came; it is read only to see which request it answers. When either side
-//! leaves, nothing that is still held is sent any more.
+//! leaves, nothing that is still held is sent any more. Nothing here waits without end for a side that doesn't
+//! read.
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
+use serde_json::value::RawValue;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     call::Call,
-    envelope::{self, AnswerEnd, Id, Message, framed},
-    flights::{Flights, Ticket},
+    envelope::{self, AnswerEnd, Id, Members, Message, framed},
+    flights::{Flights, Full, Ticket},
     gate::{Gate, Judgement, Permit},
     lines::{Line, Lines},
     methods::{Treatment, is_notification, treatment},
@@ -30,6 +32,8 @@ use crate::proto::v1::Outcome;
 pub const SERVER_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long the server's last lines may take to arrive after it ended.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long what the client sent before it left may take to be accepted.
+const LAST_REQUESTS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the outcomes of interrupted calls may take to be reported.
 const REPORTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a call that the client took back may still be answered before its outcome counts as unknown.
@@ -100,34 +104,29 @@ where
     let mut server_reader = JoinSet::new();
     server_reader.spawn(Arc::clone(&relay).pass_answers(ends.server_out));
     let mut calls = JoinSet::new();
-    let mut lines = Lines::new(ends.client_in, limits.line_bytes_max);
+    let (ahead, client_said) = mpsc::channel(LINES_MAX);
     let mut server_end = pin!(server_end);
 
-    let exit_code = loop {
-        tokio::select! {
-            () = signals.quit.cancelled() => break None,
-            // A client that can't be written to has left.
-            _ended = client_writer.join_next() => break None,
-            _ended = server_reader.join_next() => break None,
-            exit_code = &mut server_end => break Some(exit_code),
-            Some(_ended) = calls.join_next() => {}
-            line = lines.next() => match line {
-                Ok(Some(line)) => relay.accept(line, limits, &mut calls).await,
-                Ok(None) | Err(_) => break None,
-            },
-        }
+    let exit_code = tokio::select! {
+        () = signals.quit.cancelled() => None,
+        // A side that can't be written to has left.
+        _ended = client_writer.join_next() => None,
+        _ended = server_writer.join_next() => None,
+        _ended = server_reader.join_next() => None,
+        exit_code = &mut server_end => Some(exit_code),
+        () = read_ahead(Lines::new(ends.client_in, limits.line_bytes_max), ahead) => None,
+        () = relay.accept_all(client_said, limits, &mut calls) => None,
     };
-    relay.flights.cancel_held();
+    let held = relay.flights.cancel_held();
     signals.closing.cancel();
+    relay.answer_gone(held, "the MCP server ended; the request has not run").await;
     let exit_code = match exit_code {
         Some(exit_code) => exit_code,
         None => server_end.await,
     };
     let _ = timeout(LAST_LINES_TIMEOUT, server_reader.join_next()).await;
-    for id in relay.flights.end() {
-        let gone = "the MCP server ended before it answered; whether the request took effect is unknown";
-        let _ = relay.client.try_send(reply::error(Some(&id), code::SERVER_GONE, gone, None).into());
-    }
+    let gone = "the MCP server ended before it answered; whether the request took effect is unknown";
+    relay.answer_gone(relay.flights.end(), gone).await;
     let reports = async { while calls.join_next().await.is_some() {} };
     let _ = timeout(REPORTS_TIMEOUT, reports).await;
     last_word.cancel();
@@ -135,7 +134,37 @@ where
     exit_code
 }
 
+/// Reads the client's lines before their turn, so that its end is seen while the server doesn't read. Completes
+/// when the client has left, and what it said had its time.
+async fn read_ahead(mut lines: Lines<impl AsyncRead + Unpin>, ahead: mpsc::Sender<Line>) {
+    while let Ok(Some(line)) = lines.next().await {
+        if ahead.send(line).await.is_err() {
+            return;
+        }
+    }
+    drop(ahead);
+    sleep(LAST_REQUESTS_TIMEOUT).await;
+}
+
 impl Relay {
+    /// Takes the client's lines, one after the other, until there are no more.
+    async fn accept_all(
+        self: &Arc<Self>,
+        mut lines: mpsc::Receiver<Line>,
+        limits: Limits,
+        calls: &mut JoinSet<()>,
+    ) {
+        loop {
+            tokio::select! {
+                Some(_ended) = calls.join_next() => {}
+                line = lines.recv() => match line {
+                    Some(line) => self.accept(line, limits, calls).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
     /// Takes one line of the client.
     async fn accept(self: &Arc<Self>, line: Line, limits: Limits, calls: &mut JoinSet<()>) {
         let arrived = Instant::now();
@@ -157,6 +186,9 @@ impl Relay {
                     (method == "notifications/cancelled").then(|| envelope::read_cancelled(params));
                 match cancelled {
                     _ if !is_notification(&method) => tracing::warn!("a request without an id was dropped"),
+                    _ if unambiguous(params).is_err() => {
+                        tracing::warn!("a notification whose parameters can't be read for sure was dropped");
+                    }
                     Some(None) => tracing::warn!("a cancellation without a request was dropped"),
                     Some(Some(id)) if !self.flights.cancel(&id) => {}
                     _ => self.to_server(&line).await,
@@ -164,7 +196,10 @@ impl Relay {
             }
             Ok(Message::Request { id, method, params }) => {
                 let call = match treatment(&method) {
-                    Treatment::Pass => return self.pass(&id, &line).await,
+                    Treatment::Pass => match unambiguous(params) {
+                        Ok(()) => return self.pass(&id, &line).await,
+                        Err(text) => Err(text),
+                    },
                     Treatment::Deny => {
                         let text =
                             "Callgate refused this request: the task was not started on this connection";
@@ -187,8 +222,8 @@ impl Relay {
         match self.flights.pass(id) {
             Ok(()) => self.to_server(line).await,
             Err(full) => {
-                let text = full.to_string();
-                self.to_client(reply::error(Some(id), code::INVALID_REQUEST, &text, None)).await;
+                let code = if full == Full::Duplicate { code::INVALID_REQUEST } else { code::REFUSED };
+                self.to_client(reply::error(Some(id), code, &full.to_string(), None)).await;
             }
         }
     }
@@ -198,16 +233,19 @@ impl Relay {
             Ok(ticket) => {
                 calls.spawn(Arc::clone(self).settle(call, ticket, arrived));
             }
-            Err(full) => {
+            // An answer to this id would be taken for the answer to the first request.
+            Err(full @ Full::Duplicate) => {
                 let text = full.to_string();
                 self.to_client(reply::error(Some(&call.id), code::INVALID_REQUEST, &text, None)).await;
             }
+            Err(full) => self.to_client(Refusal::full(full).line(&call.id, call.style)).await,
         }
     }
 
     /// Brings one gated call to its end.
     async fn settle(self: Arc<Self>, call: Call, ticket: Ticket, arrived: Instant) {
-        match self.gate.judge(&call, arrived, &ticket.cancelled, &self.client).await {
+        let may_wait = || self.flights.wait(&ticket);
+        match self.gate.judge(&call, arrived, &ticket.cancelled, &self.client, may_wait).await {
             Judgement::Run(permit) => self.run(call, &ticket, &permit).await,
             Judgement::Refused(refusal) => self.refuse(&call, &ticket, &refusal).await,
             Judgement::TakenBack => {
@@ -244,7 +282,7 @@ impl Relay {
         }
         let given_up = async {
             ticket.cancelled.cancelled().await;
-            tokio::time::sleep(TAKEN_BACK_GRACE).await;
+            sleep(TAKEN_BACK_GRACE).await;
         };
         let end = tokio::select! {
             end = heard => end.ok(),
@@ -271,21 +309,37 @@ impl Relay {
         let mut lines = Lines::new(server_out, SERVER_LINE_BYTES_MAX);
         loop {
             match lines.next().await {
-                Ok(Some(Line::Whole(line))) => {
-                    let answer = envelope::read_answer(&line);
-                    if answer.is_some_and(|answer| !self.flights.answered(&answer)) {
+                Ok(Some(Line::Whole(line))) => match envelope::read_answer(&line) {
+                    Err(fault) => {
+                        tracing::warn!(fault, "a message of the server was dropped");
+                        continue;
+                    }
+                    Ok(Some(answer)) if !self.flights.answered(&answer) => {
                         tracing::warn!("an answer of the server to a call that it never got was dropped");
                         continue;
                     }
-                    self.to_client(line).await;
-                }
+                    Ok(_) => self.to_client(line).await,
+                },
                 Ok(Some(Line::TooLong)) => {
-                    tracing::error!(bytes_max = SERVER_LINE_BYTES_MAX, "a line of the server is too long");
+                    tracing::error!(
+                        bytes_max = SERVER_LINE_BYTES_MAX,
+                        "the session ends: the MCP server sent a line that is longer than can be passed on"
+                    );
                     return;
                 }
                 Ok(None) | Err(_) => return,
             }
         }
+    }
+
+    /// Answers requests that the server doesn't answer any more, as far as the client reads.
+    async fn answer_gone(&self, ids: Vec<Id>, text: &str) {
+        let answers = async {
+            for id in ids {
+                self.to_client(reply::error(Some(&id), code::SERVER_GONE, text, None)).await;
+            }
+        };
+        let _ = timeout(LAST_LINES_TIMEOUT, answers).await;
     }
 
     async fn to_client(&self, line: Vec<u8>) {
@@ -296,5 +350,15 @@ impl Relay {
     async fn to_server(&self, line: &[u8]) {
         // It fails only when the server is gone, which ends the conversation anyway.
         let _ = self.server.send(framed(line).into_owned().into()).await;
+    }
+}
+
+/// Checks parameters that are passed on unread: an object without duplicates means the same to every reader.
+fn unambiguous(params: Option<&RawValue>) -> Result<(), String> {
+    match params {
+        Some(params) => {
+            Members::read(params.get()).map(|_members| ()).map_err(|text| format!("`params`: {text}"))
+        }
+        None => Ok(()),
     }
 }

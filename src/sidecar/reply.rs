@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json, value::RawValue};
 use unicode_general_category::{GeneralCategory, get_general_category};
 
-use super::{call::Style, envelope::Id};
+use super::{call::Style, envelope::Id, flights::Full};
 use crate::proto::v1::{Approval, ApprovalState, Verdict};
 
 /// The codes of errors that the sidecar writes.
@@ -98,6 +98,12 @@ impl Refusal {
             "Callgate refused this call because the gate could not be asked: {}. It has not run.",
             quote(what)
         ))
+    }
+
+    /// There is no room for the call.
+    #[must_use]
+    pub fn full(full: Full) -> Self {
+        Self::because(format!("Callgate refused this call: {full}. It has not run. Call again later."))
     }
 
     /// The answer to the request, as one line without its line feed.

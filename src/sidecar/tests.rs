@@ -2,7 +2,7 @@
 
 use prost_types::Timestamp;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::Status;
 
 use super::{
@@ -195,7 +195,7 @@ async fn an_answer_that_is_unknown_or_missing_lets_nothing_run() {
     let nameless = AuthorizeToolResponse { decision_id: String::new(), ..answer(Decision::Allow) };
     #[expect(clippy::disallowed_methods, reason = "the status that a server sends")]
     let away = || Err(Status::unavailable("away"));
-    for answers in [vec![Ok(unknown)], vec![Ok(nameless)], vec![away(), away(), away()]] {
+    for answers in [vec![Ok(unknown)], vec![Ok(nameless)], (0..10).map(|_| away()).collect()] {
         let mut bench = Bench::start();
         for answer in answers {
             bench.gate.answer(answer);
@@ -361,11 +361,149 @@ async fn held_calls_stand_in_nobodys_way() {
         held.push(bench.opened().await);
     }
     bench.server_has_got_nothing().await;
-    for (id, what) in [(3, "too many calls"), (1, "the id is in use")] {
-        bench.client_sends(&call(id)).await;
-        let reply = bench.client_reads_json().await;
-        assert!(reply["error"]["message"].as_str().unwrap().contains(what), "{reply}");
-        assert_eq!((&reply["error"]["code"], &reply["id"]), (&json!(-32600), &json!(id)));
+    bench.client_sends(&call(1)).await;
+    let reply = bench.client_reads_json().await;
+    assert!(reply["error"]["message"].as_str().unwrap().contains("the id is in use"), "{reply}");
+    assert_eq!((&reply["error"]["code"], &reply["id"]), (&json!(-32600), &json!(1)));
+    bench.gate.answer(Ok(answer(Decision::ApprovalRequired)));
+    bench.client_sends(&call(3)).await;
+    let reply = bench.client_reads_json().await;
+    assert!(refused_text(&reply).contains("too many calls are waiting"), "{reply}");
+    assert!(bench.gate.opened.is_empty(), "no approval is opened that nobody waits for");
+    // Who needs no approval isn't counted.
+    bench.gate.answer(Ok(answer(Decision::Allow)));
+    bench.client_sends(&call(4)).await;
+    assert_eq!(bench.server_reads().await, call(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_nobody_holds_are_not_bounded_by_the_held_ones() {
+    let mut bench = Bench::start();
+    let calls: Vec<String> = (0..10).map(call).collect();
+    calls.iter().for_each(|_| bench.gate.answer(Ok(answer(Decision::Allow))));
+    bench.client_sends(&calls.join("\n")).await;
+    let mut got = Vec::new();
+    for _ in &calls {
+        got.push(bench.server_reads().await);
+    }
+    got.sort();
+    assert_eq!(got, calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_starts_anew_refuses_no_call() {
+    let mut bench = Bench::start();
+    for _ in 0..6 {
+        #[expect(clippy::disallowed_methods, reason = "the status that a server sends")]
+        bench.gate.answer(Err(Status::unavailable("away")));
+    }
+    bench.gate.answer(Ok(answer(Decision::Allow)));
+    bench.client_sends(&call(1)).await;
+    assert_eq!(bench.server_reads().await, call(1));
+}
+
+fn long_ping(id: usize) -> String {
+    let filler = "x".repeat(4000);
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping","params":{{"x":"{filler}"}}}}"#)
+}
+
+/// Sends until nobody takes it any more.
+async fn fill(pipe: &mut DuplexStream, line: impl Fn(usize) -> String) {
+    for id in 0.. {
+        let line = line(id) + "\n";
+        if timeout(Duration::from_secs(1), pipe.write_all(line.as_bytes())).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_side_that_does_not_read_can_not_hold_the_end_back() {
+    for silent in ["server", "client", "client that is answered"] {
+        let mut bench = Bench::start();
+        match silent {
+            "server" => fill(&mut bench.client, long_ping).await,
+            "client" => fill(bench.server.as_mut().unwrap(), long_ping).await,
+            _ => fill(&mut bench.client, |_| "garbage".to_owned()).await,
+        }
+        bench.signals.quit.cancel();
+        let ended = timeout(Duration::from_secs(20), bench.sidecar.join_next()).await;
+        assert!(ended.is_ok(), "{silent}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_either_side_is_seen_while_the_server_does_not_read() {
+    for server_ends in [false, true] {
+        let mut bench = Bench::start();
+        // More than the pipe and the queue hold.
+        for id in 0..350 {
+            bench.client_sends(&long_ping(id)).await;
+        }
+        if server_ends {
+            bench.server = None;
+        } else {
+            bench.client.shutdown().await.unwrap();
+        }
+        let ended = timeout(Duration::from_secs(20), bench.sidecar.join_next()).await;
+        assert!(ended.is_ok(), "{server_ends}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_said_before_it_left_still_arrives() {
+    let mut bench = Bench::start();
+    for id in 0..100 {
+        bench.client_sends(&long_ping(id)).await;
+    }
+    bench.client.shutdown().await.unwrap();
+    for id in 0..100 {
+        assert_eq!(bench.server_reads().await, long_ping(id));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_call_is_answered_when_the_server_ends() {
+    let mut bench = Bench::start();
+    bench.gate.answer(Ok(answer(Decision::ApprovalRequired)));
+    bench.client_sends(&call(1)).await;
+    let _messages = bench.opened().await;
+    bench.server = None;
+    let reply = bench.client_reads_json().await;
+    assert_eq!((&reply["id"], &reply["error"]["code"]), (&json!(1), &json!(reply::code::SERVER_GONE)));
+    assert!(reply["error"]["message"].as_str().unwrap().contains("has not run"), "{reply}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_reads_no_more_leaves_no_request_unanswered() {
+    let mut bench = Bench::start();
+    bench.to_server = Lines::new(tokio::io::duplex(1).0, 1);
+    bench.client_sends(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).await;
+    let reply = bench.client_reads_json().await;
+    assert_eq!((&reply["id"], &reply["error"]["code"]), (&json!(1), &json!(reply::code::SERVER_GONE)));
+    assert_eq!(bench.exit_code().await, EXIT_CODE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_can_be_taken_for_another_ones_is_dropped() {
+    let mut bench = Bench::start();
+    for line in [
+        r#"[{"jsonrpc":"2.0","id":1,"result":{}}]"#,
+        r#"{"jsonrpc":"2.0","id":2,"id":1,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1.0,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":[1],"error":{"code":1,"message":"x"}}"#,
+        r#"{"jsonrpc":"2.0","result":{}}"#,
+    ] {
+        bench.server_sends(line).await;
+    }
+    let passed = [
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#,
+    ];
+    for line in passed {
+        bench.server_sends(line).await;
+        assert_eq!(bench.client_reads().await, line);
     }
 }
 
@@ -384,6 +522,8 @@ async fn nothing_that_could_not_be_read_reaches_the_server() {
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","requestState":"s"}}"#,
             -32602,
         ),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":"a","cursor":"b"}}"#, -32602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#, -32602),
         (r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"x"}}"#, -31001),
     ] {
         bench.client_sends(line).await;
@@ -395,6 +535,8 @@ async fn nothing_that_could_not_be_read_reaches_the_server() {
         "  ",
         r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a"}}"#,
         r#"{"jsonrpc":"2.0","result":{}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/x","params":{"a":1,"a":2}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"requestId":2}}"#,
     ] {
         bench.client_sends(line).await;
     }
@@ -464,7 +606,20 @@ fn arguments_of_the_command_need_no_separator() {
             ("dev_user", Duration::from_secs(50), 4 << 20)
         );
     }
-    assert!(Whole::try_parse_from(options.iter().chain(&["--typo", "npx"])).is_err());
+    let long = "x".repeat(129);
+    for wrong in [
+        ["--typo", "npx", "x"],
+        ["--hold", "0", "npx"],
+        ["--hold", "999ms", "npx"],
+        ["--agent=a", "--user=", "npx"],
+        ["--user", &long, "npx"],
+    ] {
+        let options =
+            if wrong.contains(&"--typo") || wrong.contains(&"--hold") { &options[..] } else { &options[..3] };
+        assert!(Whole::try_parse_from(options.iter().copied().chain(wrong)).is_err(), "{wrong:?}");
+    }
+    let flags = ["--token-file", "a", "--data-dir", "b", "--hold", "1s", "npx"];
+    assert!(Whole::try_parse_from(options.iter().chain(&flags)).is_ok());
     assert!(Whole::try_parse_from(options).is_err());
 }
 
@@ -490,6 +645,7 @@ fn the_credential_comes_from_the_flags_before_the_variables() {
         hold: Duration::ZERO,
         held_calls_max: 0,
         line_bytes_max: 0,
+        log_filter: String::new(),
         command: Vec::new(),
     };
     let (_credential, notice) = credential(&args, variable).unwrap();
@@ -500,6 +656,12 @@ fn the_credential_comes_from_the_flags_before_the_variables() {
     assert!(matches!(credential(&args, variable), Err(CredentialError::Characters)));
     let in_folder = |name: &str| (name == DATA_DIR_VARIABLE).then(|| folder.path().display().to_string());
     assert!(credential(&args, in_folder).unwrap().1.is_some());
+    let both = |name: &str| match name {
+        TOKEN_VARIABLE => Some("not a token".to_owned()),
+        TOKEN_FILE_VARIABLE => Some(file("other.token").display().to_string()),
+        _ => None,
+    };
+    assert!(credential(&args, both).unwrap().1.is_none(), "the file goes before the token");
 }
 
 #[test]
