@@ -31,21 +31,16 @@ pub struct ConnectionArgs {
     )]
     address: String,
 
-    /// The folder in which the server keeps its data: the credentials of its first start lie there
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "CALLGATE_DATA_DIR",
-        default_value = "./callgate-data",
-        help_heading = "Connection"
-    )]
-    data_dir: PathBuf,
+    /// The folder in which the server keeps its data: the credentials of its first start lie there [env:
+    /// `CALLGATE_DATA_DIR`] [default: `./callgate-data`]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Connection")]
+    data_dir: Option<PathBuf>,
 
     /// The file with the credential [env: `CALLGATE_TOKEN_FILE`; `CALLGATE_TOKEN` holds one itself]
     ///
-    /// Without it: `CALLGATE_TOKEN`, `CALLGATE_TOKEN_FILE`, then in the data directory `admin_user.token`, or
-    /// `gate.token` for `request`.
+    /// Without it: `--data-dir`, then `CALLGATE_TOKEN_FILE`, then `CALLGATE_TOKEN`, then the data directory
+    /// `CALLGATE_DATA_DIR` or `./callgate-data`. In a data directory it is `admin_user.token`, or `gate.token`
+    /// for `request`.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     token_file: Option<PathBuf>,
 

@@ -18,6 +18,10 @@ use super::{failure::Failure, text};
 pub const TOKEN_VARIABLE: &str = "CALLGATE_TOKEN";
 /// The variable that names the file of a credential.
 pub const TOKEN_FILE_VARIABLE: &str = "CALLGATE_TOKEN_FILE";
+/// The variable that names the data directory.
+pub const DATA_DIR_VARIABLE: &str = "CALLGATE_DATA_DIR";
+/// The data directory where nothing names another.
+const DATA_DIR: &str = "./callgate-data";
 
 /// Whose credential in the data directory a command takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +48,13 @@ impl Role {
 pub struct Places {
     /// `--token-file`.
     pub flag: Option<PathBuf>,
+    /// `--data-dir`.
+    pub data_dir_flag: Option<PathBuf>,
     /// `CALLGATE_TOKEN`.
     pub token: Option<OsString>,
     /// `CALLGATE_TOKEN_FILE`.
     pub variable: Option<OsString>,
-    /// The data directory.
+    /// The data directory by `CALLGATE_DATA_DIR` or by default.
     pub data_dir: PathBuf,
 }
 
@@ -64,12 +70,19 @@ pub enum Source {
 impl Places {
     /// Reads the environment.
     #[must_use]
-    pub fn from_environment(flag: Option<PathBuf>, data_dir: PathBuf) -> Self {
+    pub fn from_environment(flag: Option<PathBuf>, data_dir_flag: Option<PathBuf>) -> Self {
         let set = |name| env::var_os(name).filter(|value| !value.is_empty());
-        Self { flag, token: set(TOKEN_VARIABLE), variable: set(TOKEN_FILE_VARIABLE), data_dir }
+        Self {
+            flag,
+            data_dir_flag,
+            token: set(TOKEN_VARIABLE),
+            variable: set(TOKEN_FILE_VARIABLE),
+            data_dir: set(DATA_DIR_VARIABLE).map_or_else(|| PathBuf::from(DATA_DIR), PathBuf::from),
+        }
     }
 
-    /// Chooses: the flag, `CALLGATE_TOKEN`, `CALLGATE_TOKEN_FILE`, the role's file in the data directory.
+    /// Chooses: `--token-file`, the role's file in `--data-dir`, `CALLGATE_TOKEN_FILE`, `CALLGATE_TOKEN`, the
+    /// role's file in the data directory. What the command line says goes before what the environment says.
     ///
     /// # Errors
     /// Where it was looked for, when it is nowhere.
@@ -77,11 +90,14 @@ impl Places {
         if let Some(path) = &self.flag {
             return Ok(Source::File(path.clone()));
         }
-        if self.token.is_some() {
-            return Ok(Source::Variable);
+        if let Some(data_dir) = &self.data_dir_flag {
+            return Ok(Source::File(data_dir.join(role.file_name())));
         }
         if let Some(path) = &self.variable {
             return Ok(Source::File(PathBuf::from(path)));
+        }
+        if self.token.is_some() {
+            return Ok(Source::Variable);
         }
         let file = self.data_dir.join(role.file_name());
         if exists(&file) {
@@ -131,16 +147,19 @@ mod tests {
     fn the_first_place_that_names_a_credential_wins() {
         let mut places = Places {
             flag: Some(PathBuf::from("/flag")),
+            data_dir_flag: Some(PathBuf::from("/folder")),
             token: Some("secret".into()),
             variable: Some("/variable".into()),
             ..places()
         };
         assert_eq!(places.choose(Role::Admin, |_| true), Ok(file("/flag")));
         places.flag = None;
-        assert_eq!(places.choose(Role::Admin, |_| true), Ok(Source::Variable));
-        places.token = None;
+        assert_eq!(places.choose(Role::Gate, |_| false), Ok(file("/folder/gate.token")));
+        places.data_dir_flag = None;
         assert_eq!(places.choose(Role::Admin, |_| false), Ok(file("/variable")), "named, so not looked for");
         places.variable = None;
+        assert_eq!(places.choose(Role::Admin, |_| true), Ok(Source::Variable));
+        places.token = None;
         assert_eq!(places.choose(Role::Admin, |_| true), Ok(file("/data/admin_user.token")));
         assert_eq!(places.choose(Role::Gate, |_| true), Ok(file("/data/gate.token")));
     }
