@@ -191,9 +191,16 @@ fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, F
     ended
 }
 
+/// The grammar without the commands that nobody types.
+fn visible_command() -> clap::Command {
+    let whole = command();
+    let visible = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    clap::Command::new("callgate").args(whole.get_arguments().cloned()).subcommands(visible)
+}
+
 fn completion(shell: Shell, output: &Output) -> Result<Exit, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "callgate", &mut script);
+    clap_complete::generate(shell, &mut visible_command(), "callgate", &mut script);
     output.text(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Ok)
 }

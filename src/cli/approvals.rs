@@ -103,7 +103,7 @@ pub async fn run(args: ApprovalsArgs, output: &Output) -> Result<Exit, Failure> 
 }
 
 /// Reads one approval.
-async fn read(client: &Client, id: &str) -> Result<Approval, Failure> {
+pub(super) async fn read(client: &Client, id: &str) -> Result<Approval, Failure> {
     let answer = ask(|| {
         let (mut review, request) = (client.review(), GetApprovalRequest { approval_id: id.to_owned() });
         async move { review.get_approval(request).await }

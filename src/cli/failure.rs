@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use tonic::Code;
 
 use crate::{
-    client::{ClientError, ErrorReport},
+    client::{ClientError, ErrorReport, FieldFault},
     proto::v1::ErrorReason,
 };
 
@@ -62,7 +62,16 @@ impl From<ErrorReport> for Failure {
         if !report.reason.is_empty() {
             details.push(format!("reason: {}", report.reason));
         }
-        details.extend(report.faults.iter().map(|fault| format!("`{}`: {}", fault.field, fault.description)));
+        // An empty name is in every message.
+        let is_said = |fault: &&FieldFault| {
+            report.message.contains(&fault.description) && report.message.contains(&fault.field)
+        };
+        details.extend(report.faults.iter().filter(|fault| !is_said(fault)).map(|fault| {
+            match fault.field.as_str() {
+                "" => fault.description.clone(),
+                field => format!("`{field}`: {}", fault.description),
+            }
+        }));
         details.extend(report.metadata.iter().map(|(key, value)| format!("{key}: {value}")));
         if let Some(delay) = report.retry_delay {
             details.push(format!("ask again in {}", super::time::span(delay)));
@@ -127,7 +136,6 @@ mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
-    use crate::client::FieldFault;
 
     fn report() -> ErrorReport {
         ErrorReport {
@@ -149,6 +157,25 @@ mod tests {
              state: PENDING\n  ask again in 2 s\n  what to do: say why with `--reason TEXT`\n"
         );
         assert_eq!(failure.exit, Exit::InvalidArgument);
+    }
+
+    #[test]
+    fn a_fault_is_told_once_and_without_an_empty_name() {
+        let fault = |field: &str, description: &str| FieldFault {
+            field: field.to_owned(),
+            description: description.to_owned(),
+        };
+        let report = ErrorReport {
+            message: "the policy is not valid: line 1: unknown field".to_owned(),
+            faults: vec![
+                fault("", "line 1: unknown field"),
+                fault("", "line 2: too long"),
+                fault("a.b", "line 1"),
+            ],
+            ..report()
+        };
+        let details = Failure::from(report).details;
+        assert_eq!(details.get(1..3), Some(&["line 2: too long".to_owned(), "`a.b`: line 1".to_owned()][..]));
     }
 
     #[test]

@@ -11,18 +11,21 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use crate::{
     config::{Config, SettingsArgs},
+    domain::name::Name,
     server::{self, maintenance},
     sidecar::{self, SidecarArgs, process::ExecArgs},
+    store::StoreError,
     telemetry,
 };
 
 use super::{
     call::read_file,
     failure::Failure,
-    output::{Output, notices},
+    output::{Format, Output, notices},
     text,
 };
 
@@ -59,6 +62,9 @@ struct CreateArgs {
     /// The tenant's first policy, YAML [default: the built-in policy]
     #[arg(long, value_name = "FILE")]
     policy: Option<String>,
+    /// How the answer is written
+    #[arg(long, value_enum, value_name = "FORMAT", env = "CALLGATE_OUTPUT", default_value = "table")]
+    output: Format,
 }
 
 /// Runs the server until it is told to stop.
@@ -77,13 +83,21 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, Failure> {
 /// Why the tenant couldn't be made.
 pub fn tenant(args: TenantArgs, output: &Output) -> Result<Exit, Failure> {
     let TenantCommand::Create(create) = args.command;
+    Name::new(&create.name)
+        .map_err(|fault| Failure::new(Exit::InvalidArgument, format!("the tenant's name {fault}")))?;
     let policy = create.policy.as_deref().map(|file| read_file(file, POLICY_BYTES_MAX)).transpose()?;
     let credential = create_tenant(&create.data_dir, &create.name, policy.as_deref())?;
     output.note(format!(
         "made tenant `{}`; the credential of its admin is in the file",
         text::escaped(&create.name)
     ));
-    output.document(&credential.display().to_string())?;
+    let file = credential.display().to_string();
+    match create.output {
+        Format::Table => output.document(&file)?,
+        Format::Json | Format::Jsonl => {
+            output.json(&json!({ "tenant": create.name, "token_file": file }))?;
+        }
+    }
     Ok(Exit::Ok)
 }
 
@@ -134,7 +148,26 @@ fn create_tenant(data_dir: &Path, name: &str, policy: Option<&str>) -> Result<Pa
     runtime.block_on(maintenance::create_tenant(data_dir, name, policy)).map_err(|error| failed(&error))
 }
 
-/// A failure with its causes, outermost first.
+/// A failure with its causes, outermost first; each further line of it is a detail.
 fn failed(error: &anyhow::Error) -> Failure {
-    Failure::new(Exit::Failure, format!("{error:#}"))
+    let exit = match error.downcast_ref::<StoreError>() {
+        Some(StoreError::Unavailable(_)) => Exit::Unavailable,
+        _ => Exit::Failure,
+    };
+    let text = format!("{error:#}");
+    let mut lines = text.lines();
+    let mut failure = Failure::new(exit, lines.next().unwrap_or_default());
+    failure.details = lines.map(|line| line.trim().to_owned()).collect();
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_of_a_policy_has_a_line_of_its_own() {
+        let failure = failed(&anyhow::anyhow!("the policy is not valid:\n  line 1: a\n  line 2: b"));
+        assert_eq!(failure.lines(), "the policy is not valid:\n  line 1: a\n  line 2: b\n");
+    }
 }

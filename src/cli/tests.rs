@@ -97,3 +97,13 @@ fn the_exit_codes_of_a_request_are_in_its_help() {
     }
     assert_eq!(Exit::table().lines().count(), Exit::ALL.len());
 }
+
+#[test]
+fn no_hidden_command_is_completed() {
+    let mut script = Vec::new();
+    clap_complete::generate(Shell::Bash, &mut visible_command(), "callgate", &mut script);
+    let script = String::from_utf8(script).unwrap();
+    assert!(
+        script.contains("approvals") && script.contains("--no-color") && !script.contains("sidecar-exec")
+    );
+}

@@ -101,7 +101,11 @@ pub async fn run(args: TokenArgs, output: &Output) -> Result<Exit, Failure> {
                 let (mut credentials, request) = (client.credentials(), request.clone());
                 async move { credentials.revoke_token(request).await }
             })
-            .await?;
+            .await
+            .map_err(|failure| match failure.exit {
+                Exit::NotFound => failure.advise("`callgate token list --all` shows every token"),
+                _ => failure,
+            })?;
             print(&promised(answer.token, "token")?, output)?;
         }
     }

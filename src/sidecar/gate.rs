@@ -309,11 +309,15 @@ fn contested() -> Refusal {
 }
 
 fn refusal(report: &ErrorReport) -> Refusal {
-    let said = reply::quote(&report.to_string());
+    let said = reply::quote_escaped(&report.to_string());
     match report.code {
         Code::InvalidArgument => {
             Refusal::because(format!("Callgate refused this call as malformed: {said}."))
         }
+        Code::Unauthenticated => Refusal::because(format!(
+            "Callgate refused this call because the gate does not accept the sidecar's credential: {said}. It has \
+             not run."
+        )),
         Code::PermissionDenied | Code::FailedPrecondition => {
             Refusal::because(format!("Callgate refused this call: {said}."))
         }

@@ -5,13 +5,13 @@
 //! reads it and the client's transport stays up; it is never an HTTP failure and never the code -32001, which a
 //! client library uses for its own time-outs.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value, json, value::RawValue};
-use unicode_general_category::{GeneralCategory, get_general_category};
 
 use super::{call::Style, envelope::Id, flights::Full};
-use crate::proto::v1::{Approval, ApprovalState, Verdict};
+use crate::{
+    domain::render,
+    proto::v1::{Approval, ApprovalState, Verdict},
+};
 
 /// The codes of errors that the sidecar writes.
 pub mod code {
@@ -51,10 +51,11 @@ impl Refusal {
     /// The policy said no, or an approver did a moment ago; `approval` is the rejected one then.
     #[must_use]
     pub fn denied(message: &str, approval: Option<&Approval>) -> Self {
-        let mut text = format!("Callgate denied this call: {}.", quote(message));
-        if let Some(approval) = approval.filter(|approval| approval.state() == ApprovalState::Rejected) {
-            text = format!("{text} {}", rejection(approval));
-        }
+        let text = match approval.filter(|approval| approval.state() == ApprovalState::Rejected) {
+            // The approval says what the message says, and more.
+            Some(rejected) => format!("Callgate denied this call: {}", rejection(rejected)),
+            None => format!("Callgate denied this call: {}.", quote_escaped(message)),
+        };
         Self { text, approval: approval.map(note) }
     }
 
@@ -96,7 +97,7 @@ impl Refusal {
     pub fn gate_failed(what: &str) -> Self {
         Self::because(format!(
             "Callgate refused this call because the gate could not be asked: {}. It has not run.",
-            quote(what)
+            quote_escaped(what)
         ))
     }
 
@@ -159,35 +160,23 @@ pub fn progress_value(count: u32) -> f64 {
     count / (count + 1000.0)
 }
 
-/// A text from outside, for people: on one line, invisible characters shown, cut with the count of what is gone.
+/// A text from outside, for people: on one line, what could deceive shown, cut with the count of what is gone.
 #[must_use]
 pub fn quote(text: &str) -> String {
-    let mut quoted = String::new();
-    // Writing to a string can not fail.
-    for character in text.chars().take(QUOTE_CHARS_MAX) {
-        if is_invisible(character) {
-            let _ = write!(quoted, "‹U+{:04X}›", u32::from(character));
-        } else {
-            quoted.push(character);
-        }
-    }
-    let cut = text.chars().count().saturating_sub(QUOTE_CHARS_MAX);
-    if cut > 0 {
-        let _ = write!(quoted, "‹{cut} characters cut›");
-    }
-    quoted
+    cut(text, render::escape)
 }
 
-fn is_invisible(character: char) -> bool {
-    matches!(
-        get_general_category(character),
-        GeneralCategory::Control
-            | GeneralCategory::Format
-            | GeneralCategory::LineSeparator
-            | GeneralCategory::ParagraphSeparator
-            | GeneralCategory::PrivateUse
-            | GeneralCategory::Surrogate
-    )
+/// A text of the gate, which holds escapes already: they stay, the rest is as [`quote`] makes it.
+#[must_use]
+pub fn quote_escaped(text: &str) -> String {
+    cut(text, |text| text.split('‹').map(render::escape).collect::<Vec<_>>().join("‹"))
+}
+
+fn cut(text: &str, escape: impl Fn(&str) -> String) -> String {
+    let head: String = text.chars().take(QUOTE_CHARS_MAX).collect();
+    let gone = text.chars().count().saturating_sub(QUOTE_CHARS_MAX);
+    let note = if gone > 0 { format!("‹{gone} characters cut›") } else { String::new() };
+    escape(&head) + &note
 }
 
 fn rejection(approval: &Approval) -> String {
@@ -268,7 +257,8 @@ mod tests {
         let said = text(&Refusal::ended(&rejected));
         assert!(said.contains("tech_lead rejected approval 3f9a1c22"), "{said}");
         assert!(said.contains("not on‹U+000A›prod ‹U+202E›evil"), "{said}");
-        assert!(text(&Refusal::denied("rejected a moment ago", Some(&rejected))).contains("tech_lead"));
+        let said = text(&Refusal::denied("`tech_lead` rejected it: not on prod", Some(&rejected)));
+        assert_eq!((said.matches("tech_lead").count(), said.matches("not on").count()), (1, 1), "{said}");
     }
 
     #[test]
@@ -319,5 +309,7 @@ mod tests {
         let long = "x".repeat(QUOTE_CHARS_MAX + 5);
         assert!(quote(&long).ends_with("‹5 characters cut›"));
         assert_eq!(quote("plain ünïcode"), "plain ünïcode");
+        assert_eq!(quote("‹U+000A›\u{e000}"), "‹U+2039›U+000A›‹U+E000›");
+        assert_eq!(quote_escaped("‹U+000A›\u{1b}"), "‹U+000A›‹U+001B›");
     }
 }

@@ -402,6 +402,16 @@ async fn a_gate_that_starts_anew_refuses_no_call() {
     assert_eq!(bench.server_reads().await, call(1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refused_credential_is_called_that() {
+    let mut bench = Bench::start();
+    #[expect(clippy::disallowed_methods, reason = "the status that a server sends")]
+    bench.gate.answer(Err(Status::unauthenticated("it was revoked")));
+    bench.client_sends(&call(1)).await;
+    let reply = bench.client_reads_json().await;
+    assert!(refused_text(&reply).contains("credential: it was revoked"), "{reply}");
+}
+
 fn long_ping(id: usize) -> String {
     let filler = "x".repeat(4000);
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping","params":{{"x":"{filler}"}}}}"#)

@@ -8,6 +8,7 @@ use crate::{
 };
 
 use super::super::{
+    approvals,
     connection::{ask, pages},
     failure::Failure,
     json,
@@ -22,6 +23,9 @@ use super::super::{
 const LIMIT_MAX: u32 = 100_000;
 /// How many entries one page holds at most, by the server's default settings.
 const PAGE_MAX: usize = 500;
+
+/// How long the short id of an approval is; the record knows only full ones.
+const SHORT_ID_LEN: usize = 8;
 
 /// The arguments of `audit query`. All that is given must fit.
 #[derive(Debug, Args)]
@@ -50,7 +54,7 @@ pub(super) struct QueryArgs {
     /// With this decision
     #[arg(long, value_enum, ignore_case = true, value_name = "DECISION")]
     decision: Option<DecisionWord>,
-    /// About this approval: its full id
+    /// About this approval: its full id, or the first eight digits
     #[arg(long, value_name = "ID")]
     approval: Option<String>,
     /// How many entries at most
@@ -83,7 +87,10 @@ impl DecisionWord {
 pub(super) async fn run(client: &Client, args: QueryArgs, output: &Output) -> Result<(), Failure> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let oldest_first = args.oldest_first;
-    let question = question(args, limit);
+    let mut question = question(args, limit);
+    if question.approval_id.len() == SHORT_ID_LEN {
+        question.approval_id = approvals::read(client, &question.approval_id).await?.approval_id;
+    }
     let fetch = |page_token| page(client, AuditQueryRequest { page_token, ..question.clone() });
     let mut listed = pages(limit, fetch).await?;
     if !oldest_first {
