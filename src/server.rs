@@ -10,7 +10,7 @@ mod first_start;
 mod health;
 pub mod maintenance;
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use tokio::{net::TcpListener, sync::mpsc};
@@ -37,6 +37,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(10);
 
 /// How many old answers are dropped at a time.
 const ANSWERS_DROPPED_MAX: u32 = 1_000;
+
+/// How long the whole end may take beyond `shutdown_timeout`, which is at most 20 s: it is over within 25 s.
+const END_TIMEOUT: Duration = Duration::from_millis(4_500);
 
 /// How long closing the store may take once everything else has ended; the last words to it a third of that.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(2_500);
@@ -93,7 +96,7 @@ impl Server {
         let health = health::Health::new(&config).await;
         background(&config, &engine, &live, &clock, &tasks, &health);
         let address = listen(&config, &engine, &clock, &tasks, &health).await?;
-        let health_address = listen_for_health(&config, &tasks, &health).await?;
+        let health_address = listen_for_health(&config, &clock, &tasks, &health).await?;
         engine
             .record(Entry::new(Kind::ServerStarted, tenants::home()))
             .await
@@ -123,24 +126,37 @@ impl Server {
             () = self.shutdown.soft().cancelled_owned() => {}
             () = self.storage.soft().cancelled_owned() => self.shutdown.begin("the store failed"),
         }
+        let ended = tokio::time::timeout(self.shutdown_timeout + END_TIMEOUT, self.end()).await;
+        if let Ok(clean) = ended {
+            tracing::info!(clean, "callgate has ended");
+        } else {
+            tracing::warn!("the end took too long and was cut short; the next start recovers");
+        }
+        match self.storage.failed() {
+            Some(_) => ExitCode::FAILURE,
+            None => self.shutdown.exit_code(),
+        }
+    }
+
+    /// Ends everything, step by step; whether nothing had to be given up.
+    async fn end(&self) -> bool {
+        let since_begun = SystemClock::new();
         self.health.stop().await;
         let drained = self.shutdown.drain(self.shutdown_timeout).await;
-        if tokio::time::timeout(CLOSE_TIMEOUT / 3, self.last_words()).await.is_err() {
+        // Not clean and yet in time: a second signal said not to wait.
+        let is_hurried = !drained.clean && since_begun.monotonic() < self.shutdown_timeout;
+        if is_hurried {
+            tracing::warn!("told not to wait: the end isn't recorded");
+        } else if tokio::time::timeout(CLOSE_TIMEOUT / 3, self.last_words()).await.is_err() {
             tracing::warn!("the end can't be recorded in time");
         }
         if tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await.is_err() {
             tracing::warn!("the store didn't close in time; it recovers at the next start");
         }
         let closed = self.storage.drain(Duration::ZERO).await;
-        tracing::info!(clean = drained.clean && closed.left.is_empty(), "callgate has ended");
-        match self.storage.failed() {
-            Some(_) => ExitCode::FAILURE,
-            None => self.shutdown.exit_code(),
-        }
+        drained.clean && closed.left.is_empty()
     }
-}
 
-impl Server {
     /// Records what is still to be recorded when everything else has ended.
     async fn last_words(&self) {
         let summed = self.engine.sum_up_refusals(Timestamp::MAX).await;
@@ -287,17 +303,11 @@ async fn listen(
     let router =
         grpc::router(Arc::clone(engine), tasks, &config.connection, config.stream.buffer, health.service())
             .context("cannot serve the descriptors of the protocol")?;
-    let (out, connections) = mpsc::channel(1);
-    let limits = connection::ConnectionLimits {
-        max: config.connection.max,
-        first_byte_timeout: config.connection.first_byte_timeout,
-    };
-    let accepting = connection::accept(listener, limits, Arc::clone(clock), out, tasks.soft());
-    tasks.spawn("listener", OnFailure::Stop, accepting);
+    let connections = accept(config, listener, clock, tasks, "listener");
     let (soft, hard) = (tasks.soft(), tasks.hard());
     tasks.spawn("server", OnFailure::Stop, async move {
         tokio::select! {
-            served = router.serve_with_incoming_shutdown(ReceiverStream::new(connections), soft.cancelled_owned()) => served,
+            served = router.serve_with_incoming_shutdown(connections, soft.cancelled_owned()) => served,
             () = hard.cancelled() => Ok(()),
         }
     });
@@ -306,6 +316,7 @@ async fn listen(
 
 async fn listen_for_health(
     config: &Config,
+    clock: &Arc<dyn Clock>,
     tasks: &Tasks,
     health: &health::Health,
 ) -> anyhow::Result<Option<SocketAddr>> {
@@ -315,16 +326,36 @@ async fn listen_for_health(
     let (soft, hard) = (tasks.soft(), tasks.hard());
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(config.connection.keepalive_interval))
+        .http2_keepalive_timeout(Some(config.connection.keepalive_timeout))
         .max_concurrent_streams(config.connection.streams_max)
+        .http2_max_header_list_size(config.connection.header_bytes_max)
         .add_service(health.service());
-    let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-    tasks.spawn("health listener", OnFailure::Stop, async move {
+    let connections = accept(config, listener, clock, tasks, "health listener");
+    tasks.spawn("health server", OnFailure::Stop, async move {
         tokio::select! {
-            served = router.serve_with_incoming_shutdown(incoming, soft.cancelled_owned()) => served,
+            served = router.serve_with_incoming_shutdown(connections, soft.cancelled_owned()) => served,
             () = hard.cancelled() => Ok(()),
         }
     });
     Ok(Some(address))
+}
+
+/// Accepts what comes to a listener, within the limits of connections.
+fn accept(
+    config: &Config,
+    listener: TcpListener,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+    name: &'static str,
+) -> ReceiverStream<io::Result<connection::Connection>> {
+    let (out, connections) = mpsc::channel(1);
+    let limits = connection::ConnectionLimits {
+        max: config.connection.max,
+        first_byte_timeout: config.connection.first_byte_timeout,
+    };
+    let accepting = connection::accept(listener, limits, Arc::clone(clock), out, tasks.soft());
+    tasks.spawn(name, OnFailure::Stop, accepting);
+    ReceiverStream::new(connections)
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

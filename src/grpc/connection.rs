@@ -1,7 +1,7 @@
 //! Connections: how many, and how long a new one may stay silent.
 //!
 //! A peer that never speaks HTTP/2 would hold its place for ever, and a shutdown up: a new connection must send
-//! its first byte in time, and a silent one ends when the server stops.
+//! HTTP/2's preface in time, and one that hasn't ends when the server stops.
 
 use std::{
     convert::Infallible,
@@ -26,6 +26,11 @@ use crate::clock::{Clock, Sleep};
 /// The pause after the operating system refused a connection, for instance for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long the preface is with which an HTTP/2 connection begins, in bytes.
+///
+/// Source: RFC 9113, 3.4.
+const PREFACE_BYTES: usize = 24;
+
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
@@ -35,7 +40,7 @@ pub struct Peer(pub SocketAddr);
 pub struct ConnectionLimits {
     /// How many may be open.
     pub max: usize,
-    /// How long a new one may stay silent.
+    /// How long a new one may take to send HTTP/2's preface.
     pub first_byte_timeout: Duration,
 }
 
@@ -63,6 +68,7 @@ pub async fn accept(
                     let silence = Silence {
                         timeout: clock.sleep_until_after(limits.first_byte_timeout),
                         stopping: Box::pin(stopping.clone().cancelled_owned()),
+                        preface_bytes_left: PREFACE_BYTES,
                     };
                     let connection =
                         Connection { stream, peer: Peer(address), silence: Some(silence), _place: place };
@@ -88,13 +94,15 @@ pub async fn accept(
 pub struct Connection {
     stream: TcpStream,
     peer: Peer,
-    /// Until the first byte came.
+    /// Until the preface came.
     silence: Option<Silence>,
     _place: OwnedSemaphorePermit,
 }
 
-/// What ends a connection that says nothing.
+/// What ends a connection that doesn't say the preface.
 struct Silence {
+    /// How many bytes of it are still to come.
+    preface_bytes_left: usize,
     timeout: Sleep,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -116,8 +124,12 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
-            if buffer.filled().len() > before {
-                self.silence = None;
+            let came = buffer.filled().len().saturating_sub(before);
+            if let Some(silence) = &mut self.silence {
+                silence.preface_bytes_left = silence.preface_bytes_left.saturating_sub(came);
+                if silence.preface_bytes_left == 0 {
+                    self.silence = None;
+                }
             }
             return read;
         }

@@ -9,11 +9,12 @@ use std::{
     convert::Infallible,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic_health::{
     ServingStatus,
@@ -37,7 +38,8 @@ const TICK_AGE_MAX: Duration = Duration::from_mins(1);
 pub(super) struct Health {
     reporter: HealthReporter,
     clock_skew_max: Duration,
-    stopping: Arc<AtomicBool>,
+    /// Whether the end was told. Held while anything is told, so that nothing is after the end.
+    is_over: Arc<Mutex<bool>>,
     ticked_ms: Arc<AtomicU64>,
 }
 
@@ -50,7 +52,7 @@ impl Health {
         Self {
             reporter,
             clock_skew_max: config.store.clock_skew_max,
-            stopping: Arc::default(),
+            is_over: Arc::default(),
             ticked_ms: Arc::default(),
         }
     }
@@ -62,12 +64,24 @@ impl Health {
 
     /// Says that the server is ready.
     pub(super) async fn ready(&self) {
-        grpc::report(&self.reporter, true).await;
+        self.tell(true, true).await;
+    }
+
+    /// Says how it is, unless the end was told.
+    async fn tell(&self, ready: bool, living: bool) {
+        let is_over = self.is_over.lock().await;
+        if *is_over {
+            return;
+        }
+        grpc::report(&self.reporter, ready).await;
+        let living = if living { ServingStatus::Serving } else { ServingStatus::NotServing };
+        self.reporter.set_service_status(grpc::LIVENESS, living).await;
     }
 
     /// Says that the server is ending, and ends who watches.
     pub(super) async fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+        let mut is_over = self.is_over.lock().await;
+        *is_over = true;
         grpc::report(&self.reporter, false).await;
         let mut reporter = self.reporter.clone();
         for name in grpc::READINESS.into_iter().chain([grpc::LIVENESS]) {
@@ -111,12 +125,30 @@ impl Health {
             let ready = now.saturating_sub(answered) < ROUND_TRIP_AGE_MAX && lead <= self.clock_skew_max;
             let ticked = Duration::from_millis(self.ticked_ms.load(Ordering::Acquire));
             let living = now.saturating_sub(ticked) < TICK_AGE_MAX;
-            if self.stopping.load(Ordering::Acquire) {
-                return Ok(());
-            }
-            grpc::report(&self.reporter, ready).await;
-            let living = if living { ServingStatus::Serving } else { ServingStatus::NotServing };
-            self.reporter.set_service_status(grpc::LIVENESS, living).await;
+            self.tell(ready, living).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Request;
+    use tonic_health::pb::{HealthCheckRequest, health_server::Health as _};
+
+    use super::*;
+    use crate::config::SettingsArgs;
+
+    #[tokio::test]
+    async fn nothing_is_told_after_the_end() {
+        let config = Config::load(&SettingsArgs::default(), []).unwrap();
+        let health = Health::new(&config).await;
+        health.ready().await;
+        let asked = || Request::new(HealthCheckRequest { service: String::new() });
+        let service = HealthService::from_health_reporter(health.reporter.clone());
+        assert!(service.check(asked()).await.is_ok());
+        health.stop().await;
+        // What a look at it that began before the end would tell.
+        health.tell(true, true).await;
+        assert!(service.check(asked()).await.is_err());
     }
 }
