@@ -3,7 +3,7 @@
 //! What a caller may not see isn't there: one message for absent and hidden. What is overdue is expired before
 //! it is shown.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
@@ -21,6 +21,7 @@ use crate::{
         id::ApprovalId,
         name::Name,
         policy::Policy,
+        render,
         time::Timestamp,
     },
     store::{ApprovalFilter, Cursor, Page},
@@ -31,6 +32,16 @@ const SHORT_ID_MATCHES_MAX: u32 = 100;
 
 /// How many approvals a page looks at, at most, for those that the caller may see.
 const LIST_SCAN_MAX: usize = 5_000;
+
+/// How much a page holds at most, in bytes, however many items were asked for; but always one item. Far enough
+/// below the largest answer for what isn't counted.
+pub(crate) const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How much of a justification an item of a list shows, in bytes.
+const LISTED_JUSTIFICATION_BYTES_MAX: usize = 512;
+
+/// What an item weighs besides the texts that people and agents wrote, in bytes.
+const ITEM_BYTES: usize = 2 * 1024;
 
 /// Names one approval, as people do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -258,21 +269,32 @@ impl Engine {
         wanted: impl Fn(&Approval) -> bool,
     ) -> Result<(Vec<ApprovalView>, String), Error> {
         let (mut views, mut scanned, mut after) = (vec![], 0, paging.after);
+        let mut bytes = 0;
         loop {
             let page = Page { after, limit: paging.one_more().limit };
             let found = self.current(caller.tenant(), filter, page).await?;
             let is_end = found.len() <= paging.limit;
             for approval in found {
-                if views.len() == paging.limit || scanned == LIST_SCAN_MAX {
+                let next = || {
                     let place = after.map(|cursor| (cursor.create_time, cursor.id)).unwrap_or_default();
-                    return Ok((views, paging.token(place)));
+                    paging.token(place)
+                };
+                if views.len() == paging.limit || scanned == LIST_SCAN_MAX {
+                    return Ok((views, next()));
                 }
                 scanned += 1;
-                after = Some(Cursor { create_time: approval.create_time, id: *approval.id.as_bytes() });
+                let place = Cursor { create_time: approval.create_time, id: *approval.id.as_bytes() };
                 if view::is_visible(policy, caller, &approval) && wanted(&approval) {
                     let arguments = self.arguments(&approval, PREVIEW_BYTES_MAX).await?;
-                    views.push(self.view_with(policy, approval, arguments));
+                    let view = self.view_with(policy, listed(approval), arguments);
+                    let weight = weight(&view);
+                    if !views.is_empty() && bytes + weight > PAGE_BYTES_MAX {
+                        return Ok((views, next()));
+                    }
+                    bytes += weight;
+                    views.push(view);
                 }
+                after = Some(place);
             }
             if is_end {
                 return Ok((views, String::new()));
@@ -300,6 +322,36 @@ impl Engine {
         self.expire(overdue).await?;
         Ok(self.store.approvals(tenant, filter, page).await?)
     }
+}
+
+/// An approval as an item of a list: with the beginnings of its justifications.
+fn listed(mut approval: Approval) -> Approval {
+    for justification in approval.asks.iter_mut().filter_map(|ask| ask.justification.as_mut()) {
+        let kept = justification.floor_char_boundary(LISTED_JUSTIFICATION_BYTES_MAX);
+        let cut_bytes = justification.len() - kept;
+        if cut_bytes > 0 {
+            justification.truncate(kept);
+            // Writing to a string can't fail.
+            let _ = write!(justification, "… (+{cut_bytes} bytes)");
+        }
+    }
+    approval
+}
+
+/// About how long an item of a page is on the wire, in bytes: its texts are escaped there.
+fn weight(view: &ApprovalView) -> usize {
+    let approval = &view.approval;
+    let justifications = approval.asks.iter().filter_map(|ask| ask.justification.as_deref());
+    let reasons = approval.votes.iter().map(|vote| vote.reason.as_str());
+    let end = match &approval.state {
+        State::Rejected { reason, .. } | State::Cancelled { reason, .. } => Some(reason.as_str()),
+        State::Pending | State::Approved { .. } | State::Expired { .. } => None,
+    };
+    let texts: usize = justifications.chain(reasons).chain(end).map(|text| render::escape(text).len()).sum();
+    let named = approval.requirement.stages.iter().flat_map(|stage| {
+        [&stage.roles, &stage.users, &stage.departments].into_iter().flatten().map(|name| name.len() + 4)
+    });
+    ITEM_BYTES + view.arguments.text.len() + texts + named.sum::<usize>()
 }
 
 fn cursor(token: &str, question: [u8; 8]) -> Result<Cursor, Error> {

@@ -12,10 +12,17 @@ use crate::{
     proto::v1,
 };
 
+/// How much of the texts of people and agents an approval shows in all, escaped, in bytes. With the arguments
+/// it fits into the largest answer.
+const TEXTS_BYTES_MAX: usize = 768 * 1024;
+
 /// An approval as people see it.
 pub(in crate::grpc) fn approval(view: &ApprovalView) -> v1::Approval {
     let ApprovalView { approval, arguments, missing, time: at } = view;
     let end = end(&approval.state);
+    let justifications: Vec<&str> =
+        approval.asks.iter().filter_map(|ask| ask.justification.as_deref()).collect();
+    let text_max = TEXTS_BYTES_MAX / (justifications.len() + approval.votes.len() + 1);
     v1::Approval {
         approval_id: approval.id.to_string(),
         short_id: approval.id.short(),
@@ -29,24 +36,36 @@ pub(in crate::grpc) fn approval(view: &ApprovalView) -> v1::Approval {
         action_digest: approval.digest.to_string(),
         sensitivity: sensitivity(approval.sensitivity).into(),
         stages: stages(&approval.requirement.stages, missing),
-        votes: approval.votes.iter().map(vote).collect(),
-        justifications: approval
-            .asks
-            .iter()
-            .filter_map(|ask| ask.justification.as_deref())
-            .map(render::escape)
-            .collect(),
+        votes: approval.votes.iter().map(|of| vote(of, text_max)).collect(),
+        justifications: justifications.into_iter().map(|text| escaped(text, text_max)).collect(),
         create_time: Some(time(approval.create_time)),
         expire_time: Some(time(approval.expire_time)),
         decide_time: end.as_ref().map(|end| time(end.at)),
         decided_by: end.as_ref().map(|end| end.by.clone()).unwrap_or_default(),
-        decide_reason: end.map(|end| render::escape(&end.reason)).unwrap_or_default(),
+        decide_reason: end.map(|end| escaped(&end.reason, text_max)).unwrap_or_default(),
         waited: matches!(approval.state, State::Expired { waited: true, .. }),
         grant: approval.grant().map(|of| grant(of, *at)),
         etag: approval.etag(),
         policy_version: approval.policy_version,
         askers: askers(approval),
     }
+}
+
+/// A text escaped, up to `bytes_max`, never half an escape; then it says how much was cut.
+fn escaped(text: &str, bytes_max: usize) -> String {
+    let mut shown = render::escape(text);
+    let whole = shown.len();
+    if whole <= bytes_max {
+        return shown;
+    }
+    shown.truncate(shown.floor_char_boundary(bytes_max));
+    if let Some(open) = shown.rfind('‹')
+        && !shown.split_at(open).1.contains('›')
+    {
+        shown.truncate(open);
+    }
+    let cut = whole - shown.len();
+    format!("{shown}… (+{cut} bytes)")
 }
 
 struct End {
@@ -90,7 +109,7 @@ fn askers(approval: &Approval) -> Vec<String> {
     users
 }
 
-fn vote(vote: &Vote) -> v1::Vote {
+fn vote(vote: &Vote, reason_max: usize) -> v1::Vote {
     let verdict = match vote.verdict {
         Verdict::Approve => v1::Verdict::Approve,
         Verdict::Reject => v1::Verdict::Reject,
@@ -98,7 +117,7 @@ fn vote(vote: &Vote) -> v1::Vote {
     v1::Vote {
         user: vote.user.to_string(),
         verdict: verdict.into(),
-        reason: render::escape(&vote.reason),
+        reason: escaped(&vote.reason, reason_max),
         create_time: Some(time(vote.time)),
     }
 }
@@ -214,4 +233,17 @@ pub(in crate::grpc) fn event(event: &Event) -> v1::ApprovalEvent {
 /// An etag from the wire; empty means none.
 pub(in crate::grpc) fn read_etag(etag: String) -> Option<String> {
     optional(etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_text_says_how_much_is_missing_and_ends_with_no_half_escape() {
+        assert_eq!(escaped("plain", 5), "plain");
+        assert_eq!(escaped("plainly", 5), "plain… (+2 bytes)");
+        let bells = "\u{7}".repeat(3);
+        assert_eq!(escaped(&bells, 30), "‹U+0007›‹U+0007›… (+12 bytes)");
+    }
 }
