@@ -3,7 +3,7 @@
 //! Entries are read from the newest back, a bounded number at a time, and only those of the caller's tenant are
 //! shown. Verifying recomputes every leaf and the tree from the stored entries.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Caller, Engine,
     error::{Error, Reason},
-    query::PageToken,
+    query::{PAGE_BYTES_MAX, PageToken},
     rpc::Rpc,
-    watch::Followed,
+    watch::{Followed, Stop, StreamPlace},
 };
 use crate::{
     domain::{
@@ -106,13 +106,13 @@ impl Engine {
     /// Recomputes the whole tree, telling how far it has come.
     ///
     /// # Errors
-    /// `FIELD_INVALID` for a checkpoint that this log's key didn't sign.
+    /// `FIELD_INVALID` for a checkpoint that this log's key didn't sign; `TOO_MANY_STREAMS`.
     pub async fn verify_audit(
         self: &Arc<Self>,
         caller: &Arc<Caller>,
         checkpoints: Vec<String>,
     ) -> Result<Verification, Error> {
-        self.admit(caller, Rpc::VerifyAudit).await?;
+        let place = self.stream_place(caller, Rpc::VerifyAudit).await?;
         if checkpoints.len() > CHECKPOINTS_MAX {
             return Err(Error::field("checkpoints", format!("has more than {CHECKPOINTS_MAX} items")));
         }
@@ -124,7 +124,7 @@ impl Engine {
             })?;
             kept.push((opened.size, opened.root));
         }
-        Ok(Verification { engine: Arc::clone(self), kept })
+        Ok(Verification { engine: Arc::clone(self), kept, _place: place })
     }
 
     /// Signs the tree as it is; the note, and the key that verifies it.
@@ -158,40 +158,57 @@ impl Engine {
 pub struct Verification {
     engine: Arc<Engine>,
     kept: Vec<(u64, Hash)>,
+    _place: StreamPlace,
 }
 
 impl Verification {
-    /// Verifies, until the end, the first fault, or `stopping`.
-    pub async fn run(self, out: Followed<Progress>, stopping: CancellationToken) {
-        let result = tokio::select! {
-            result = self.check(&out) => result,
-            () = stopping.cancelled() => Err(Error::new(Reason::ShuttingDown, "the server is stopping; verify again")),
-            () = out.closed() => Ok(()),
+    /// Verifies, until the end, the first fault, a reader who is gone or doesn't read, `deadline`, or `stopping`.
+    pub async fn run(self, out: Followed<Progress>, deadline: Option<Duration>, stopping: CancellationToken) {
+        let stop = tokio::select! {
+            result = self.check(&out) => result.err(),
+            () = stopping.cancelled() => {
+                Some(Error::new(Reason::ShuttingDown, "the server is stopping; verify again").into())
+            }
+            () = self.engine.passed(deadline) => Some(
+                Error::new(Reason::DeadlineExceeded, "the caller's deadline passed; verify again with a longer one").into(),
+            ),
+            () = out.closed() => Some(Stop::Gone),
         };
-        out.end(result);
+        match stop {
+            None | Some(Stop::Gone) => out.end(Ok(())),
+            Some(Stop::With(error)) => out.end(Err(error)),
+        }
     }
 
-    async fn check(&self, out: &Followed<Progress>) -> Result<(), Error> {
+    async fn check(&self, out: &Followed<Progress>) -> Result<(), Stop> {
         // What is committed after this moment is left to the next verification.
         let tree = self.engine.store.tree().await?;
         let (size, root) = (tree.size(), tree.root());
         let mut verifier = Verifier::new(self.kept.clone());
         while verifier.size() < size {
             let segments = self.engine.store.segments_from(verifier.size(), SEGMENTS_MAX).await?;
-            if segments.is_empty() {
+            let before = verifier.size();
+            for segment in &segments {
+                // One that begins further on shows that those between are missing.
+                if verifier.size() < size {
+                    verifier.check(segment).map_err(|broken| tampered(broken.sequence, &broken))?;
+                    // Hashing is work, and others are waiting.
+                    tokio::task::yield_now().await;
+                }
+            }
+            if verifier.size() == before {
+                // Nothing more can be read, and the end finds what is missing.
                 break;
             }
-            for segment in segments.iter().filter(|segment| segment.first_sequence < size) {
-                verifier.check(segment).map_err(|broken| tampered(broken.sequence, &broken))?;
-            }
-            let progress = Progress { checked: verifier.size(), size, root: None };
-            if !out.send(progress).await {
-                return Ok(());
-            }
+            self.send(out, Progress { checked: verifier.size(), size, root: None }).await?;
         }
         let summary = verifier.finish(size, &root).map_err(|broken| tampered(broken.sequence, &broken))?;
-        out.send(Progress { checked: summary.size, size, root: Some(summary.root) }).await;
-        Ok(())
+        self.send(out, Progress { checked: summary.size, size, root: Some(summary.root) }).await
+    }
+
+    async fn send(&self, out: &Followed<Progress>, progress: Progress) -> Result<(), Stop> {
+        let patience = self.engine.clock.sleep_until_after(self.engine.limits.stream_write_timeout);
+        out.send(progress, patience, "verify again").await
     }
 }
 
@@ -207,16 +224,21 @@ struct Scan<'a> {
 impl Scan<'_> {
     /// Reads from `place` on; the entries, and where the next page begins.
     async fn run(&self, mut place: u64) -> Result<(Vec<Record>, Option<u64>), Error> {
-        let mut records = vec![];
+        let (mut records, mut bytes) = (vec![], 0);
         let mut scanned = 0;
         loop {
+            let before = place;
             let segments = self.segments(place).await?;
             if segments.is_empty() {
                 return Ok((records, None));
             }
             for segment in segments {
                 for record in self.records(&segment, place)? {
-                    if records.len() == self.limit || scanned == self.engine.limits.audit_scan_entries_max {
+                    // It is shown as it is stored, and its members besides.
+                    let weight = 2 * record.json.len();
+                    let is_full = records.len() == self.limit
+                        || (!records.is_empty() && bytes + weight > PAGE_BYTES_MAX);
+                    if is_full || scanned == self.engine.limits.audit_scan_entries_max {
                         return Ok((records, Some(place)));
                     }
                     scanned += 1;
@@ -225,12 +247,16 @@ impl Scan<'_> {
                         return Ok((records, None));
                     }
                     if self.filter.matches(&record) {
+                        bytes += weight;
                         records.push(record);
                     }
                 }
             }
             if place == if self.oldest_first { self.size } else { 0 } {
                 return Ok((records, None));
+            }
+            if place == before {
+                return Err(unreadable(place, &"the entries that belong here are missing"));
             }
         }
     }

@@ -24,6 +24,7 @@ use super::{
     view::{ApprovalView, PREVIEW_BYTES_MAX},
 };
 use crate::{
+    clock::Sleep,
     domain::{
         approval::{Event, State},
         id::ApprovalId,
@@ -33,6 +34,7 @@ use crate::{
         time::Timestamp,
     },
     hub::Watcher,
+    store::StoreError,
 };
 
 /// How many events are read at a time.
@@ -131,9 +133,16 @@ pub fn following<T>(buffer: usize) -> (Followed<T>, Following<T>) {
 }
 
 impl<T> Followed<T> {
-    /// Sends a message, waiting for room; false when the reader is gone.
-    pub async fn send(&self, message: T) -> bool {
-        self.messages.send(message).await.is_ok()
+    /// Sends a message, waiting for room until `patience` is over; `again` says how to come back then.
+    pub(crate) async fn send(&self, message: T, patience: Sleep, again: &str) -> Result<(), Stop> {
+        tokio::select! {
+            biased;
+            sent = self.messages.send(message) => sent.map_err(|_| Stop::Gone),
+            () = patience => {
+                let message = format!("nothing was read from this stream for too long; {again}");
+                Err(Stop::With(Error::new(Reason::SlowReader, message)))
+            }
+        }
     }
 
     /// Completes when the reader is gone.
@@ -173,8 +182,8 @@ impl<T> Stream for Following<T> {
     }
 }
 
-/// Why a stream stops before its approval has ended.
-enum Stop {
+/// Why a stream stops before it has told everything.
+pub(crate) enum Stop {
     /// The reader went away: nobody is left to tell.
     Gone,
     /// This is to be told.
@@ -187,24 +196,36 @@ impl From<Error> for Stop {
     }
 }
 
+impl From<StoreError> for Stop {
+    fn from(fault: StoreError) -> Self {
+        Self::With(fault.into())
+    }
+}
+
 impl Engine {
-    /// Takes a place to follow an approval. It is watched from here on.
-    ///
-    /// # Errors
-    /// `TOO_MANY_STREAMS`; that the caller may not see the approval is told on the stream.
-    pub async fn watch(
+    /// Follows an approval from a place among the streams. It is watched from here on; that the caller may not
+    /// see the approval is told on the stream.
+    pub fn watch(
         self: &Arc<Self>,
         caller: &Arc<Caller>,
+        place: StreamPlace,
         id: ApprovalId,
         after: Option<u64>,
-    ) -> Result<Watch, Error> {
-        let place = self.stream_place(caller).await?;
+    ) -> Watch {
         let watcher = self.live.hub.watch(caller.tenant(), id);
-        Ok(Watch { engine: Arc::clone(self), caller: Arc::clone(caller), id, after, watcher, place })
+        Watch { engine: Arc::clone(self), caller: Arc::clone(caller), id, after, watcher, place }
     }
 
-    async fn stream_place(self: &Arc<Self>, caller: &Arc<Caller>) -> Result<StreamPlace, Error> {
-        let policy = self.admit(caller, Rpc::RequestApproval).await?;
+    /// Takes a place for a stream of an RPC. It is taken before anything is stored for the stream's sake.
+    ///
+    /// # Errors
+    /// `TOO_MANY_STREAMS`, `RPC_NOT_PERMITTED`.
+    pub async fn stream_place(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        rpc: Rpc,
+    ) -> Result<StreamPlace, Error> {
+        let policy = self.admit(caller, rpc).await?;
         let is_gate =
             permits(&policy, caller.user(), Rpc::AuthorizeTool.resource_key(), Code::Use).is_granted();
         let of_user_max =
@@ -224,6 +245,14 @@ impl Engine {
         *open.entry(key.clone()).or_default() += 1;
         Ok(StreamPlace { engine: Arc::clone(self), key })
     }
+
+    /// Completes when the caller's deadline has passed; never without one.
+    pub(crate) async fn passed(&self, deadline: Option<Duration>) {
+        match deadline {
+            Some(span) => self.clock.sleep_until_after(span).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Watch {
@@ -235,12 +264,6 @@ impl Watch {
         stopping: CancellationToken,
     ) {
         let Self { engine, caller, id, after, watcher, place } = self;
-        let waiting = async {
-            match deadline {
-                Some(span) => engine.clock.sleep_until_after(span).await,
-                None => std::future::pending().await,
-            }
-        };
         let mut course = Course { engine: &engine, caller: &caller, id, watcher, out: &out, arguments: None };
         let stop = tokio::select! {
             biased;
@@ -250,7 +273,7 @@ impl Watch {
                 Error::new(Reason::ShuttingDown, "the server is stopping; come back with the approval's id and the last sequence")
                     .retry_after(RETRY_STOPPED),
             )),
-            () = waiting => Some(Stop::With(Error::new(
+            () = engine.passed(deadline) => Some(Stop::With(Error::new(
                 Reason::DeadlineExceeded,
                 "the caller's deadline passed; the approval is unchanged, come back with its id and the last sequence",
             ))),
@@ -368,15 +391,7 @@ impl Course<'_> {
 
     async fn send(&self, view: ApprovalView, event: Option<Event>, sequence: u64) -> Result<(), Stop> {
         let message = WatchMessage { view, event, sequence, time: self.engine.now() };
-        tokio::select! {
-            biased;
-            sent = self.out.messages.send(message) => sent.map_err(|_| Stop::Gone),
-            () = self.engine.clock.sleep_until_after(self.engine.limits.stream_write_timeout) => {
-                Err(Stop::With(Error::new(
-                    Reason::SlowReader,
-                    "nothing was read from this stream for too long; come back with the approval's id and the last sequence",
-                )))
-            }
-        }
+        let patience = self.engine.clock.sleep_until_after(self.engine.limits.stream_write_timeout);
+        self.out.send(message, patience, "come back with the approval's id and the last sequence").await
     }
 }

@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{
     Shared, caller,
     convert::{self, audit as wire, optional},
+    deadline,
 };
 use crate::{
     domain::{hex, id::ApprovalId},
@@ -57,12 +58,13 @@ impl AuditService for Audit {
         &self,
         request: Request<v1::VerifyAuditRequest>,
     ) -> Result<Response<Self::VerifyAuditStream>, Status> {
-        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let (caller, deadline) = (caller(&request)?, deadline(&request));
+        let asked = request.into_inner();
         let verification = self.0.engine.verify_audit(&caller, asked.checkpoints).await?;
         let (out, messages) = following(self.0.stream_buffer);
         let stopping = self.0.stopping();
         self.0.tasks.spawn("verification", OnFailure::Ignore, async move {
-            verification.run(out, stopping).await;
+            verification.run(out, deadline, stopping).await;
             Ok::<(), Infallible>(())
         });
         Ok(Response::new(Box::pin(messages.map(|message| Ok(progress(message?))))))

@@ -17,6 +17,7 @@ use crate::{
         error::Error,
         query::ApprovalRef,
         request::ApprovalRequest,
+        rpc::Rpc,
         view::ApprovalView,
         watch::{WatchMessage, following},
     },
@@ -54,12 +55,18 @@ impl GateService for Gate {
     ) -> Result<Response<Self::RequestApprovalStream>, Status> {
         let (caller, deadline) = (caller(&request)?, deadline(&request));
         let asked = request.into_inner();
-        let (id, after) = if asked.approval_id.is_empty() {
-            (self.0.engine.request_approval(&caller, opening(asked)?).await?, None)
+        let engine = &self.0.engine;
+        let watch = if asked.approval_id.is_empty() {
+            let wanted = opening(asked)?;
+            // Before it is opened: what is refused for want of a place must leave nothing behind.
+            let place = engine.stream_place(&caller, Rpc::RequestApproval).await?;
+            let id = engine.request_approval(&caller, wanted).await?;
+            engine.watch(&caller, place, id, None)
         } else {
-            attaching(&asked)?
+            let (id, after) = attaching(&asked)?;
+            let place = engine.stream_place(&caller, Rpc::RequestApproval).await?;
+            engine.watch(&caller, place, id, after)
         };
-        let watch = self.0.engine.watch(&caller, id, after).await?;
         let (out, messages) = following(self.0.stream_buffer);
         let stopping = self.0.stopping();
         self.0.tasks.spawn("stream", OnFailure::Ignore, async move {
