@@ -49,6 +49,11 @@ pub async fn run(
 
 /// Ends everything that is due; how long until the next is.
 async fn sweep(engine: &Engine) -> Result<Duration, crate::engine::error::Error> {
-    while engine.expire_due().await? > 0 {}
-    Ok(engine.next_expiry_in().await?.unwrap_or(SLEEP_MAX).min(SLEEP_MAX))
+    let mut expired = engine.expire_due().await?;
+    while expired.ended > 0 {
+        expired = engine.expire_due().await?;
+    }
+    let pause = engine.next_expiry_in().await?.unwrap_or(SLEEP_MAX).min(SLEEP_MAX);
+    // What can't be read stays due, and must not keep the timer going round without a pause.
+    Ok(if expired.unreadable > 0 { pause.max(PAUSE) } else { pause })
 }

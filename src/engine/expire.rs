@@ -17,21 +17,51 @@ use crate::{
     store::{self, StoreError, Transaction},
 };
 
+/// What came of expiring approvals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expired {
+    /// How many ended.
+    pub ended: usize,
+    /// How many can't be read, and stay as they are.
+    pub unreadable: usize,
+}
+
 impl Engine {
-    /// Expires what is due, up to a batch; how many that were.
+    /// Expires what is due, up to a batch.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn expire_due(&self) -> Result<usize, Error> {
+    pub async fn expire_due(&self) -> Result<Expired, Error> {
         let due = self.store.due(self.now(), self.limits.expiry_batch_max).await?;
         self.expire(due).await
     }
 
-    /// Expires these approvals, where they are over; how many were.
-    pub(crate) async fn expire(&self, due: Vec<(Name, ApprovalId)>) -> Result<usize, Error> {
+    /// Expires these approvals, where they are over. One that can't be read is logged and left, so that it
+    /// doesn't keep the others.
+    pub(crate) async fn expire(&self, due: Vec<(Name, ApprovalId)>) -> Result<Expired, Error> {
+        let mut expired = Expired::default();
         if due.is_empty() {
-            return Ok(0);
+            return Ok(expired);
         }
+        match self.expire_together(due.clone()).await {
+            Err(StoreError::Inconsistent { .. }) => {}
+            ended => return Ok(Expired { ended: ended?, unreadable: 0 }),
+        }
+        for one in due {
+            let id = one.1;
+            match self.expire_together(vec![one]).await {
+                Err(fault @ StoreError::Inconsistent { .. }) => {
+                    tracing::error!(approval = %id, cause = %fault, "an overdue approval can't be read, so it isn't ended");
+                    expired.unreadable += 1;
+                }
+                ended => expired.ended += ended?,
+            }
+        }
+        Ok(expired)
+    }
+
+    /// Expires these approvals in one transaction, where they are over; how many were.
+    async fn expire_together(&self, due: Vec<(Name, ApprovalId)>) -> Result<usize, StoreError> {
         let due: Arc<Vec<_>> = Arc::new(
             due.into_iter()
                 .map(|(tenant, id)| {
@@ -40,7 +70,7 @@ impl Engine {
                 })
                 .collect(),
         );
-        let ended = store::write(&*self.store, move |tx| {
+        store::write(&*self.store, move |tx| {
             let due = Arc::clone(&due);
             Box::pin(async move {
                 let mut ended = 0;
@@ -55,8 +85,7 @@ impl Engine {
                 Ok(ended)
             })
         })
-        .await?;
-        Ok(ended)
+        .await
     }
 
     /// How long until the next approval is over; none while nothing is pending.

@@ -138,14 +138,19 @@ impl Engine {
         self.tidy_rates();
         self.sum_up_refusals(self.now()).await?;
         let retention = self.limits.request_id_retention;
-        store::write(&*self.store, move |tx| {
-            Box::pin(async move {
-                let before = tx.now().minus(retention);
-                tx.drop_answers(before, answers_dropped_max).await
+        loop {
+            // A piece at a time, so that others can write in between.
+            let dropped = store::write(&*self.store, move |tx| {
+                Box::pin(async move {
+                    let before = tx.now().minus(retention);
+                    tx.drop_answers(before, answers_dropped_max).await
+                })
             })
-        })
-        .await?;
-        Ok(())
+            .await?;
+            if dropped < u64::from(answers_dropped_max) {
+                return Ok(());
+            }
+        }
     }
 
     /// Records the sums of the refusals whose minute is over at `now`; of all of them at [`Timestamp::MAX`].
