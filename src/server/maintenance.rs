@@ -3,6 +3,7 @@
 //! The other door beside gRPC. Whoever holds it has the data directory, and thereby everything.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,7 +18,10 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, SettingsArgs},
-    domain::{name::Name, policy::BUILTIN},
+    domain::{
+        name::Name,
+        policy::{BUILTIN, resource::encode_segment},
+    },
     engine::{
         credentials::Secret,
         tenants::{self, NewTenant, document_for},
@@ -62,8 +66,16 @@ pub async fn create_tenant(data_dir: &Path, tenant: &str, policy: Option<&str>) 
     if existing.contains(&tenant) {
         bail!("there is a tenant `{tenant}` already");
     }
+    let file = token_file(&tenant, &admin);
+    let path = directory.path().join(&file);
+    if fs::symlink_metadata(&path).is_ok() {
+        bail!(
+            "there is a file `{}` already, and its secret would not be this tenant's; move it away, then run this again",
+            path.display()
+        );
+    }
     let secret = Secret::fresh()?;
-    let path = directory.write_new(&format!("{tenant}.{admin}.token"), secret.reveal())?;
+    let path = directory.write_new(&file, secret.reveal())?;
     let made = NewTenant {
         document,
         credentials: vec![(admin, secret)],
@@ -76,4 +88,22 @@ pub async fn create_tenant(data_dir: &Path, tenant: &str, policy: Option<&str>) 
         bail!("there is a tenant `{tenant}` already");
     }
     Ok(path)
+}
+
+/// The name of the file with the credential of a tenant's admin. The tenant's own dots are encoded, so that no
+/// two tenants and admins share a file.
+fn token_file(tenant: &Name, admin: &Name) -> String {
+    format!("{}.{admin}.token", encode_segment(tenant.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_tenants_and_admins_share_a_file() {
+        let name = |text: &str| Name::new(text).unwrap();
+        assert_eq!(token_file(&name("other"), &name("admin_user")), "other.admin_user.token");
+        assert_ne!(token_file(&name("a.b"), &name("c")), token_file(&name("a"), &name("b.c")));
+    }
 }
