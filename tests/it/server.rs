@@ -272,6 +272,7 @@ async fn open_streams_are_limited_and_an_ended_one_makes_room() {
     let (mut wait_one, approval) = open(&gate, "dev_user", "write_file", "{}").await;
     let status = wait(&gate, asking(r#"{"n":1}"#)).await.map(drop).unwrap_err();
     exhausted(&status, "TOO_MANY_STREAMS");
+    assert_eq!(service.approvals().await.len(), 1, "nothing is stored");
     vote(&admin, &approval, Verdict::Reject).await.unwrap();
     wait_one.end().await;
     assert!(wait(&gate, asking(r#"{"n":2}"#)).await.is_ok());
