@@ -312,11 +312,9 @@ impl Relay {
                 Ok(Some(Line::Whole(line))) => match envelope::read_answer(&line) {
                     Err(fault) => {
                         tracing::warn!(fault, "a message of the server was dropped");
-                        continue;
                     }
                     Ok(Some(answer)) if !self.flights.answered(&answer) => {
                         tracing::warn!("an answer of the server to a call that it never got was dropped");
-                        continue;
                     }
                     Ok(_) => self.to_client(line).await,
                 },
