@@ -327,6 +327,18 @@ impl Engine {
         .retry_after(Duration::from_millis(200)))
     }
 
+    /// Whether a human's words aren't too long.
+    ///
+    /// # Errors
+    /// `FIELD_INVALID`.
+    pub(crate) fn check_reason(&self, reason: &str) -> Result<(), Error> {
+        let limit = self.limits.reason_bytes_max;
+        if reason.len() > limit {
+            return Err(Error::field("reason", format!("is longer than {limit} bytes")));
+        }
+        Ok(())
+    }
+
     /// Records a refusal whose entry is due.
     pub(crate) async fn commit_refusal(
         &self,

@@ -15,10 +15,11 @@ use serde_json::json;
 
 use crate::{
     config::{Config, SettingsArgs},
-    domain::name::Name,
-    server::{self, maintenance},
+    server::{
+        self,
+        maintenance::{self, MaintenanceError},
+    },
     sidecar::{self, SidecarArgs, process::ExecArgs},
-    store::StoreError,
     telemetry,
 };
 
@@ -83,8 +84,6 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, Failure> {
 /// Why the tenant couldn't be made.
 pub fn tenant(args: TenantArgs, output: &Output) -> Result<Exit, Failure> {
     let TenantCommand::Create(create) = args.command;
-    Name::new(&create.name)
-        .map_err(|fault| Failure::new(Exit::InvalidArgument, format!("the tenant's name {fault}")))?;
     let policy = create.policy.as_deref().map(|file| read_file(file, POLICY_BYTES_MAX)).transpose()?;
     let credential = create_tenant(&create.data_dir, &create.name, policy.as_deref())?;
     output.note(format!(
@@ -136,7 +135,7 @@ fn start_server(config: Config) -> Result<ExitCode, Failure> {
     let ended = runtime.block_on(server::serve(config));
     // What didn't end in time was logged by name; it doesn't hold the process up.
     runtime.shutdown_background();
-    ended.map_err(|error| failed(&error))
+    ended.map_err(|error| failed(Exit::Failure, &format!("{error:#}")))
 }
 
 /// Hands over to the offline maintenance of the data directory; gives the path of the admin's credential.
@@ -145,16 +144,19 @@ fn create_tenant(data_dir: &Path, name: &str, policy: Option<&str>) -> Result<Pa
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Failure, format!("can't start: {error}")))?;
-    runtime.block_on(maintenance::create_tenant(data_dir, name, policy)).map_err(|error| failed(&error))
+    runtime.block_on(maintenance::create_tenant(data_dir, name, policy)).map_err(|error| {
+        let exit = match &error {
+            MaintenanceError::Name(_) => Exit::InvalidArgument,
+            MaintenanceError::Exists(_) => Exit::Conflict,
+            MaintenanceError::Unavailable(_) => Exit::Unavailable,
+            MaintenanceError::Other(_) => Exit::Failure,
+        };
+        failed(exit, &error.to_string())
+    })
 }
 
 /// A failure with its causes, outermost first; each further line of it is a detail.
-fn failed(error: &anyhow::Error) -> Failure {
-    let exit = match error.downcast_ref::<StoreError>() {
-        Some(StoreError::Unavailable(_)) => Exit::Unavailable,
-        _ => Exit::Failure,
-    };
-    let text = format!("{error:#}");
+fn failed(exit: Exit, text: &str) -> Failure {
     let mut lines = text.lines();
     let mut failure = Failure::new(exit, lines.next().unwrap_or_default());
     failure.details = lines.map(|line| line.trim().to_owned()).collect();
@@ -167,7 +169,7 @@ mod tests {
 
     #[test]
     fn each_fault_of_a_policy_has_a_line_of_its_own() {
-        let failure = failed(&anyhow::anyhow!("the policy is not valid:\n  line 1: a\n  line 2: b"));
+        let failure = failed(Exit::Failure, "the policy is not valid:\n  line 1: a\n  line 2: b");
         assert_eq!(failure.lines(), "the policy is not valid:\n  line 1: a\n  line 2: b\n");
     }
 }

@@ -9,7 +9,7 @@ use super::{
     expire,
     query::ApprovalRef,
     rpc::Rpc,
-    view::{self, ApprovalView},
+    view::ApprovalView,
 };
 use crate::domain::{audit::Kind, id::RequestId, lifecycle};
 
@@ -28,10 +28,7 @@ impl Engine {
         reason: String,
         request_id: Option<RequestId>,
     ) -> Result<ApprovalView, Error> {
-        if reason.len() > self.limits.reason_bytes_max {
-            let limit = self.limits.reason_bytes_max;
-            return Err(Error::field("reason", format!("is longer than {limit} bytes")));
-        }
+        self.check_reason(&reason)?;
         let id = self.resolve(caller, Rpc::CancelApproval, approval).await?;
         let request = answers::request_key(request_id, &(id, &reason))?;
         let retention = self.limits.request_id_retention;
@@ -48,9 +45,7 @@ impl Engine {
                         }
                         let tenant = work.tenant();
                         let found = work.tx.approval(&tenant, id).await?;
-                        let seen =
-                            found.filter(|approval| view::is_visible(&work.policy, &work.caller, approval));
-                        let Some(approval) = seen else { return Err(Error::not_found("approval").into()) };
+                        let approval = work.seen(found, "approval")?;
                         if !approval.interested().contains(work.caller.user()) && !work.holds(CANCEL_ALL) {
                             let message =
                                 "only the requester or an admin can take this back; vote on it instead";

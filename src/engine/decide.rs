@@ -13,7 +13,7 @@ use super::{
     query::ApprovalRef,
     rpc::Rpc,
     separation,
-    view::{self, ApprovalView},
+    view::ApprovalView,
 };
 use crate::{
     domain::{
@@ -63,10 +63,7 @@ impl Engine {
     /// `APPROVAL_NOT_PENDING`, `ALREADY_VOTED`, `STALE_ETAG`, `REASON_REQUIRED`, `ACTION_DIGEST_REQUIRED`,
     /// `ACTION_DIGEST_MISMATCH`.
     pub async fn decide(&self, caller: &Arc<Caller>, ballot: Ballot) -> Result<ApprovalView, Error> {
-        if ballot.reason.len() > self.limits.reason_bytes_max {
-            let limit = self.limits.reason_bytes_max;
-            return Err(Error::field("reason", format!("is longer than {limit} bytes")));
-        }
+        self.check_reason(&ballot.reason)?;
         let id = self.resolve(caller, Rpc::Decide, &ballot.approval).await?;
         let request = answers::request_key(ballot.request_id, &Body { approval: id, ballot: &ballot })?;
         let voting = Arc::new(Voting {
@@ -101,10 +98,7 @@ impl Engine {
         reason: String,
         request_id: Option<RequestId>,
     ) -> Result<ApprovalView, Error> {
-        if reason.len() > self.limits.reason_bytes_max {
-            let limit = self.limits.reason_bytes_max;
-            return Err(Error::field("reason", format!("is longer than {limit} bytes")));
-        }
+        self.check_reason(&reason)?;
         let request = answers::request_key(request_id, &(grant, &reason))?;
         let retention = self.limits.request_id_retention;
         let approval = self
@@ -120,9 +114,7 @@ impl Engine {
                         }
                         let tenant = work.tenant();
                         let found = work.tx.approval_of_grant(&tenant, grant).await?;
-                        let seen =
-                            found.filter(|approval| view::is_visible(&work.policy, &work.caller, approval));
-                        let Some(approval) = seen else { return Err(Error::not_found("grant").into()) };
+                        let approval = work.seen(found, "grant")?;
                         let (by, now) = (work.caller.user().clone(), work.tx.now());
                         let (revoked, event) =
                             lifecycle::revoke(approval.clone(), Some(by), reason.clone(), now)
@@ -158,8 +150,7 @@ impl Voting {
         }
         let tenant = work.tenant();
         let found = work.tx.approval(&tenant, self.id).await?;
-        let seen = found.filter(|approval| view::is_visible(&work.policy, &work.caller, approval));
-        let Some(approval) = seen else { return Err(Error::not_found("approval").into()) };
+        let approval = work.seen(found, "approval")?;
         self.check_voter(&mut work, &approval).await?;
         if approval.is_overdue(work.tx.now()) {
             let expired = expire::in_transaction(work.tx, approval, false).await?;

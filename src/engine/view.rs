@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Caller, Engine, error::Error};
+use super::{Caller, Engine, Work, error::Error};
 use crate::domain::{
     approval::{Approval, GrantState, State},
     json::{self, Limits},
@@ -45,6 +45,17 @@ pub(crate) fn is_visible(policy: &Policy, caller: &Caller, approval: &Approval) 
     approval.interested().contains(user)
         || approval.requirement.stages.iter().any(|stage| policy.eligible(user, stage))
         || permits(policy, user, READ_ALL, Code::Use).is_granted()
+}
+
+impl Work<'_> {
+    /// What was found, where the caller may see it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, the same for what isn't there and what is hidden.
+    pub(crate) fn seen(&self, found: Option<Approval>, what: &str) -> Result<Approval, Error> {
+        let seen = found.filter(|approval| is_visible(&self.policy, &self.caller, approval));
+        seen.ok_or_else(|| Error::not_found(what))
+    }
 }
 
 /// The word for the state of a grant.

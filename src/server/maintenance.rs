@@ -19,7 +19,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, SettingsArgs},
     domain::{
-        name::Name,
+        name::{Name, NameError},
         policy::{BUILTIN, resource::encode_segment},
     },
     engine::{
@@ -27,16 +27,52 @@ use crate::{
         tenants::{self, NewTenant, document_for},
     },
     shutdown::Shutdown,
-    store,
+    store::{self, StoreError},
 };
+
+/// Why nothing was done to a data directory.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintenanceError {
+    /// The tenant's name is none.
+    #[error("the tenant's name {0}")]
+    Name(#[from] NameError),
+    /// There is a tenant of that name.
+    #[error("there is a tenant `{0}` already")]
+    Exists(Name),
+    /// A server uses the database, or it can't be opened.
+    #[error(transparent)]
+    Unavailable(StoreError),
+    /// Anything else, with what to do.
+    #[error("{0:#}")]
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for MaintenanceError {
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(known) => known,
+            Err(error) => match error.downcast::<StoreError>() {
+                Ok(fault) => Self::Unavailable(fault),
+                Err(error) => Self::Other(error),
+            },
+        }
+    }
+}
 
 /// Makes a tenant with a policy (the built-in one where none is given) and a credential for its admin; the file
 /// that holds the credential.
 ///
 /// # Errors
 /// A server uses the directory; the name or the policy isn't valid; there is a tenant of that name.
-pub async fn create_tenant(data_dir: &Path, tenant: &str, policy: Option<&str>) -> anyhow::Result<PathBuf> {
-    let tenant = Name::new(tenant).map_err(|fault| anyhow::anyhow!("the tenant's name {fault}"))?;
+pub async fn create_tenant(
+    data_dir: &Path,
+    tenant: &str,
+    policy: Option<&str>,
+) -> Result<PathBuf, MaintenanceError> {
+    Ok(make_tenant(data_dir, Name::new(tenant)?, policy).await?)
+}
+
+async fn make_tenant(data_dir: &Path, tenant: Name, policy: Option<&str>) -> anyhow::Result<PathBuf> {
     if !data_dir.exists() {
         bail!(
             "there is no `{}`; start `callgate serve` once to make it, or name another with --data-dir",
@@ -64,7 +100,7 @@ pub async fn create_tenant(data_dir: &Path, tenant: &str, policy: Option<&str>) 
         bail!("the database has no tenant `default` yet; start `callgate serve` once to make it");
     }
     if existing.contains(&tenant) {
-        bail!("there is a tenant `{tenant}` already");
+        bail!(MaintenanceError::Exists(tenant));
     }
     let file = token_file(&tenant, &admin);
     let path = directory.path().join(&file);
@@ -85,7 +121,7 @@ pub async fn create_tenant(data_dir: &Path, tenant: &str, policy: Option<&str>) 
     store.close().await;
     shutdown.drain(std::time::Duration::from_secs(5)).await;
     if !is_new {
-        bail!("there is a tenant `{tenant}` already");
+        bail!(MaintenanceError::Exists(tenant));
     }
     Ok(path)
 }
