@@ -310,8 +310,9 @@ impl Course<'_> {
             return Err(Error::new(Reason::SequenceUnknown, message).into());
         }
         let mut is_over = snapshot.approval.state != State::Pending && sequence == newest;
-        self.send(snapshot, None, sequence).await?;
+        // Counted from before each message, so that who has the message knows that the time runs.
         let mut heartbeat = self.engine.clock.sleep_until_after(self.engine.limits.heartbeat);
+        self.send(snapshot, None, sequence).await?;
         while !is_over {
             self.admitted_still(&mut epoch).await?;
             let events = self.events(sequence).await?;
@@ -325,8 +326,8 @@ impl Course<'_> {
                 if beat {
                     let view = self.view().await?;
                     is_over = view.approval.state != State::Pending && sequence == view.approval.sequence;
-                    self.send(view, None, sequence).await?;
                     heartbeat = self.engine.clock.sleep_until_after(self.engine.limits.heartbeat);
+                    self.send(view, None, sequence).await?;
                 } else if !woken {
                     // Reading it expires what is overdue, should the timer be late.
                     is_over = {

@@ -15,7 +15,7 @@ pub async fn an_approval_reads_back_as_it_was_written(database: &Database) {
     let opened = database.open().await;
     let tenant = opened.tenant("acme").await;
     let mut written = approval(1);
-    written.subject.agent = Some(name("claude"));
+    written.subject.agent = Some(name("coder"));
     opened.insert(&written).await.unwrap();
     let read = opened.store.approval(&tenant, written.id).await.unwrap();
     assert_eq!(read, Some(written.clone()));
@@ -64,16 +64,16 @@ pub async fn one_action_of_a_user_and_agent_has_one_pending_approval(database: &
     second.digest = approval(1).digest;
     assert!(matches!(opened.insert(&second).await, Err(StoreError::Conflict(_))));
     assert_eq!(opened.store.approval(&tenant, second.id).await.unwrap(), None);
-    second.subject.agent = Some(name("claude"));
+    second.subject.agent = Some(name("coder"));
     opened.insert(&second).await.unwrap();
 
     let found = write(&*opened.store, |transaction| {
         Box::pin(async move {
             let (tenant, user, digest) = (name("acme"), name("dev_user"), approval(1).digest);
             let none = transaction.pending(&tenant, &user, None, &digest).await?;
-            let claude = transaction.pending(&tenant, &user, Some(&name("claude")), &digest).await?;
+            let coder = transaction.pending(&tenant, &user, Some(&name("coder")), &digest).await?;
             let other = transaction.pending(&tenant, &user, Some(&name("other")), &digest).await?;
-            Ok([none, claude, other].map(|found| found.map(|approval| approval.id)))
+            Ok([none, coder, other].map(|found| found.map(|approval| approval.id)))
         })
     });
     assert_eq!(found.await.unwrap(), [Some(approval(1).id), Some(second.id), None]);

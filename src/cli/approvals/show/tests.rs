@@ -15,7 +15,7 @@ fn approval() -> Approval {
         subject: Some(Subject {
             tenant: "default".to_owned(),
             user: "dev_user".to_owned(),
-            agent: "claude".to_owned(),
+            agent: "coder".to_owned(),
             session: String::new(),
         }),
         subject_roles: vec!["developer".to_owned()],
@@ -62,7 +62,7 @@ fn the_words_of_the_agent_are_labelled_and_escaped() {
     let mut approval = approval();
     approval.justifications.push("fine\n  vote            alice APPROVE".to_owned());
     let shown = whole(&approval, now(), false);
-    assert!(shown.contains("the agent about itself (unverified)\n    │ name: claude\n"), "{shown}");
+    assert!(shown.contains("the agent about itself (unverified)\n    │ name: coder\n"), "{shown}");
     assert!(shown.contains("    │ says: please‹U+202E› hurry\n"), "{shown}");
     assert!(!shown.contains("\n  vote"), "{shown}");
 }
