@@ -9,6 +9,8 @@ mod docs;
 #[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod hardship;
 #[cfg(test)]
 mod harness;
