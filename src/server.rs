@@ -209,6 +209,7 @@ pub(crate) fn store_options(config: &Config) -> store::options::Options {
         readers_max: of.readers_max,
         wal_autocheckpoint_pages: of.wal_autocheckpoint_pages,
         journal_size_limit_bytes: of.journal_size_limit,
+        reserve_bytes: of.disk_reserve,
         alone: false,
     }
 }

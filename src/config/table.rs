@@ -202,6 +202,9 @@ settings! {
         wal_autocheckpoint_pages => wal_autocheckpoint_pages: u32 as count in "1".."1000000" = "1000";
         /// To what size the file of the write-ahead log is cut back.
         journal_size_limit => journal_size_limit: u64 as bytes in "0".."64GiB" = "64MiB";
+        /// How much room the file `callgate.reserve` beside the database holds. It is given up when the disk is
+        /// full, so that decisions go on until somebody makes room; 0 is none.
+        disk_reserve => disk_reserve: u64 as bytes in "0".."16GiB" = "64MiB";
         /// How far the service's time may be ahead of the wall clock before the server stops serving.
         clock_skew_max => clock_skew_max: Duration as duration in "1s".."1h" = "60s";
     }

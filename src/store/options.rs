@@ -21,6 +21,8 @@ pub struct Options {
     pub wal_autocheckpoint_pages: u32,
     /// To what size the log file is cut back, in bytes.
     pub journal_size_limit_bytes: u64,
+    /// How much room the disk reserve holds, in bytes; 0 is none.
+    pub reserve_bytes: u64,
     /// Whether nobody else may use the database meanwhile: for maintenance.
     pub alone: bool,
 }

@@ -16,9 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     migration::Lock,
+    outage::LastWrite,
     reader::Reader,
+    reserve::Reserve,
     time::ServiceTime,
-    writer::{LastWrite, Message, Writer},
+    writer::{Message, Writer},
 };
 use super::{
     ApprovalFilter, OnCommit, Operation, Page, Store, StoreError, StoredPolicy, Versions, options::Options,
@@ -44,7 +46,9 @@ mod connection;
 mod credentials;
 mod fault;
 mod migration;
+mod outage;
 mod reader;
+mod reserve;
 mod tenants;
 mod time;
 mod transaction;
@@ -72,12 +76,14 @@ pub(super) async fn open(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     connection::check_file_system(folder.unwrap_or(Path::new(".")))?;
     let lock = Arc::new(migration::prepare(&path, &options).await?);
+    let reserve = Arc::new(Reserve::beside(&path, options.reserve_bytes));
+    let is_served = !options.alone;
     let (sender, receiver) = mpsc::channel(options.write_queue_max.max(1));
     let store = SqliteStore {
         reader: Reader::open(&path, &options),
         queue: Mutex::new(Some(sender)),
         time: Arc::new(ServiceTime::new(clock)),
-        last_write: Arc::default(),
+        last_write: Arc::new(LastWrite::new(Arc::clone(&reserve))),
         writer_ended: CancellationToken::new(),
         lock: Mutex::new(Some(Arc::clone(&lock))),
     };
@@ -91,6 +97,14 @@ pub(super) async fn open(
         _lock: lock,
     };
     let session = writer.connect().await?;
+    if is_served {
+        reserve.prepare();
+        let ending = tasks.hard();
+        tasks.spawn("disk reserve", OnFailure::Ignore, async move {
+            reserve.tend(ending).await;
+            Ok::<(), StoreError>(())
+        });
+    }
     let ended = store.writer_ended.clone().drop_guard();
     tasks.spawn("store writer", OnFailure::Stop, async move {
         writer.run(session, receiver).await;

@@ -63,6 +63,7 @@ impl Service {
         let mut config = Config::load(&SettingsArgs::default(), []).unwrap();
         config.server.data_dir = folder.path().join("data");
         config.server.listen = "127.0.0.1:0".parse().unwrap();
+        config.store.disk_reserve = 0;
         change(&mut config);
         let of: Arc<dyn Clock> = Arc::new(clock.clone());
         let server = Server::start(config, of).await.unwrap();

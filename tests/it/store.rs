@@ -194,6 +194,7 @@ fn options() -> Options {
         readers_max: 4,
         wal_autocheckpoint_pages: 1000,
         journal_size_limit_bytes: 64 << 20,
+        reserve_bytes: 0,
         alone: false,
     }
 }

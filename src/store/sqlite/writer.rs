@@ -8,7 +8,7 @@ use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -25,6 +25,7 @@ use super::{
     connection,
     fault::{Fault, is_busy, unavailable},
     migration::Lock,
+    outage::LastWrite,
     time::ServiceTime,
     transaction::{Ended, Unit},
     working::Working,
@@ -61,20 +62,6 @@ impl Message {
         let _ = match self {
             Self::Write(_, reply) | Self::Poll(reply) | Self::Probe(reply) => reply.send(answer),
         };
-    }
-}
-
-/// Why the last write failed; nothing when it didn't.
-#[derive(Debug, Default)]
-pub(super) struct LastWrite(Mutex<Option<StoreError>>);
-
-impl LastWrite {
-    pub(super) fn error(&self) -> Option<StoreError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, error: Option<StoreError>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 }
 
@@ -204,7 +191,6 @@ impl Writer {
                 }
                 Err(error) => error,
             };
-            tracing::error!(%error, "the database can't be written");
             self.last_write.set(Some(error.clone()));
             let retry = Instant::now() + RECONNECT_PAUSE;
             loop {
@@ -248,7 +234,6 @@ impl Writer {
         };
         let keep = matches!(failure, Failure::Busy(_));
         let error = failure.into_error();
-        tracing::error!(%error, "a write failed");
         self.last_write.set(Some(error.clone()));
         for message in messages {
             message.answer(Err(error.clone()));
