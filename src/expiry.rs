@@ -1,7 +1,8 @@
 //! The timer that ends approvals nobody decided in time: sleeps to the next end, ends what is due, repeats.
 //!
 //! It only brings forward what the stored time decides: a decision on an overdue approval fails even when this
-//! timer is late, and a read of one ends it first. So a failure here is logged and tried again.
+//! timer is late, and a read of one ends it first. So a failure here is logged and tried again. Each server on a
+//! database has one; the store lets each end happen once, whoever comes first.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -9,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    engine::{Engine, live::Live},
+    engine::{Engine, expire::Sweeper, live::Live},
 };
 
-/// The longest sleep: other processes open approvals too.
-const SLEEP_MAX: Duration = Duration::from_secs(5);
+/// The longest sleep. Less than any approval's time, so that one that another process opened is seen before it
+/// is over, whether or not that process lives to end it; and how late an end is when the clock is set forward.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// The pause after a fault of the store.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -28,9 +30,10 @@ pub async fn run(
     clock: Arc<dyn Clock>,
     stopping: CancellationToken,
 ) -> Result<(), Infallible> {
+    let mut sweeper = Sweeper::default();
     loop {
-        let pause = match sweep(&engine).await {
-            Ok(pause) => pause,
+        let pause = match engine.sweep(&mut sweeper).await {
+            Ok(next) => next.map_or(SLEEP_MAX, |next| next.min(SLEEP_MAX)),
             Err(error) => {
                 tracing::warn!(
                     reason = error.reason.as_str(),
@@ -45,15 +48,4 @@ pub async fn run(
             () = live.hub.timer_woken() => {}
         }
     }
-}
-
-/// Ends everything that is due; how long until the next is.
-async fn sweep(engine: &Engine) -> Result<Duration, crate::engine::error::Error> {
-    let mut expired = engine.expire_due().await?;
-    while expired.ended > 0 {
-        expired = engine.expire_due().await?;
-    }
-    let pause = engine.next_expiry_in().await?.unwrap_or(SLEEP_MAX).min(SLEEP_MAX);
-    // What can't be read stays due, and must not keep the timer going round without a pause.
-    Ok(if expired.unreadable > 0 { pause.max(PAUSE) } else { pause })
 }

@@ -24,6 +24,7 @@ use crate::{
         approval::{Approval, Event, StateName},
         audit,
         id::{ApprovalId, CredentialId, GrantId, RequestId},
+        lifecycle::Step,
         name::Name,
         principal::Credential,
         time::Timestamp,
@@ -328,6 +329,22 @@ pub trait Transaction: Send {
         event: Option<&Event>,
     ) -> Result<(), StoreError>;
 
+    /// Reads those of these approvals of a tenant that are pending and overdue now; with each one that can't be
+    /// read, why.
+    async fn overdue(
+        &mut self,
+        tenant: &Name,
+        ids: &[ApprovalId],
+    ) -> Result<Vec<(ApprovalId, Result<Approval, StoreError>)>, StoreError>;
+
+    /// Stores that these approvals of a tenant expired, each with the event that says so: what
+    /// [`Transaction::update_approval`] does, for any number at once. Their states and events are of
+    /// [`Transaction::now`].
+    ///
+    /// # Errors
+    /// `Conflict` when one of them isn't pending, or its time isn't over.
+    async fn expire_approvals(&mut self, tenant: &Name, expired: &[Step]) -> Result<(), StoreError>;
+
     /// Reads a first answer that is not older than `since`.
     async fn answer(&mut self, key: &AnswerKey, since: Timestamp) -> Result<Option<Answer>, StoreError>;
 
@@ -412,11 +429,16 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Event>, StoreError>;
 
-    /// Pending approvals of all tenants whose time is over, earliest first; at most `limit`.
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<(Name, ApprovalId)>, StoreError>;
+    /// Pending approvals of all tenants but these whose time is over, earliest first; at most `limit`.
+    async fn due(
+        &self,
+        now: Timestamp,
+        except: &[ApprovalId],
+        limit: u32,
+    ) -> Result<Vec<(Name, ApprovalId)>, StoreError>;
 
-    /// The earliest `expire_time` of a pending approval.
-    async fn next_expire_time(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// The earliest `expire_time` of a pending approval but these.
+    async fn next_expire_time(&self, except: &[ApprovalId]) -> Result<Option<Timestamp>, StoreError>;
 
     /// The audit tree as it is committed.
     async fn tree(&self) -> Result<audit::Frontier, StoreError>;

@@ -3,9 +3,16 @@
 //! Whether one is over is decided from its stored time and the transaction's; the timer only brings it forward.
 //! A read of an overdue approval commits its expiry first, so that an end that isn't recorded is never shown.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::{Engine, error::Error};
+use super::{
+    Engine,
+    error::{Error, Reason},
+};
 use crate::{
     domain::{
         approval::Approval,
@@ -13,88 +20,150 @@ use crate::{
         id::ApprovalId,
         lifecycle,
         name::Name,
+        time::Timestamp,
     },
     store::{self, StoreError, Transaction},
 };
 
-/// What came of expiring approvals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Expired {
-    /// How many ended.
-    pub ended: usize,
-    /// How many can't be read, and stay as they are.
-    pub unreadable: usize,
+/// How long an approval that can't be ended is left alone before it is tried again.
+const STUCK_PAUSE: Duration = Duration::from_mins(10);
+
+/// What a sweeper remembers from one round to the next.
+#[derive(Debug, Default)]
+pub struct Sweeper {
+    /// The end that was to come next.
+    expected: Option<Timestamp>,
+    /// What can't be ended, for it can't be read: told once, and left alone for a while, so that it neither stands
+    /// in the way of the others nor keeps the sweeper going round.
+    stuck: Vec<ApprovalId>,
+    /// When the first of them was found, on the monotonic clock.
+    stuck_since: Duration,
 }
 
 impl Engine {
-    /// Expires what is due, up to a batch.
+    /// Ends everything that is due, a batch a commit; how long until the next is, none while nothing is pending.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn expire_due(&self) -> Result<Expired, Error> {
-        let due = self.store.due(self.now(), self.limits.expiry_batch_max).await?;
-        self.expire(due).await
+    pub async fn sweep(&self, sweeper: &mut Sweeper) -> Result<Option<Duration>, Error> {
+        if self.clock.monotonic().saturating_sub(sweeper.stuck_since) >= STUCK_PAUSE {
+            sweeper.stuck.clear();
+        }
+        let is_due = |time: &Timestamp| *time <= self.now();
+        let mut next = self.store.next_expire_time(&sweeper.stuck).await?;
+        if sweeper.expected.as_ref().is_some_and(is_due) && !next.as_ref().is_some_and(is_due) {
+            // Another process was faster. Who waits here hears of it at once, not with the next regular look.
+            self.poll().await?;
+        }
+        while next.as_ref().is_some_and(is_due) {
+            self.expire_due(sweeper).await?;
+            next = self.store.next_expire_time(&sweeper.stuck).await?;
+        }
+        sweeper.expected = next;
+        Ok(next.map(|time| time.since(self.now())))
     }
 
-    /// Expires these approvals, where they are over. One that can't be read is logged and left, so that it
-    /// doesn't keep the others.
-    pub(crate) async fn expire(&self, due: Vec<(Name, ApprovalId)>) -> Result<Expired, Error> {
-        let mut expired = Expired::default();
+    /// Expires what is due, up to a batch. Afterwards each of it has ended, or the sweeper knows that it can't.
+    async fn expire_due(&self, sweeper: &mut Sweeper) -> Result<(), Error> {
+        let due = self.store.due(self.now(), &sweeper.stuck, self.limits.expiry_batch_max).await?;
+        let stuck = self.expire(due).await?;
+        if sweeper.stuck.is_empty() {
+            sweeper.stuck_since = self.clock.monotonic();
+        }
+        sweeper.stuck.extend(stuck);
+        Ok(())
+    }
+
+    /// Expires these approvals, where they are over. Gives those that can't be ended; each is logged, and doesn't
+    /// keep the others.
+    async fn expire(&self, due: Vec<(Name, ApprovalId)>) -> Result<Vec<ApprovalId>, Error> {
         if due.is_empty() {
-            return Ok(expired);
+            return Ok(vec![]);
         }
-        match self.expire_together(due.clone()).await {
-            Err(StoreError::Inconsistent { .. }) => {}
-            ended => return Ok(Expired { ended: ended?, unreadable: 0 }),
+        match self.expire_together(&due).await {
+            Err(StoreError::Inconsistent { .. } | StoreError::Conflict(_)) => {}
+            stuck => return Ok(stuck?),
         }
+        let mut stuck = vec![];
         for one in due {
-            let id = one.1;
-            match self.expire_together(vec![one]).await {
-                Err(fault @ StoreError::Inconsistent { .. }) => {
-                    tracing::error!(approval = %id, cause = %fault, "an overdue approval can't be read, so it isn't ended");
-                    expired.unreadable += 1;
+            match self.expire_together(std::slice::from_ref(&one)).await {
+                Err(fault @ (StoreError::Inconsistent { .. } | StoreError::Conflict(_))) => {
+                    tell_stuck(one.1, &fault);
+                    stuck.push(one.1);
                 }
-                ended => expired.ended += ended?,
+                also => stuck.extend(also?),
             }
         }
-        Ok(expired)
+        Ok(stuck)
     }
 
-    /// Expires these approvals in one transaction, where they are over; how many were.
-    async fn expire_together(&self, due: Vec<(Name, ApprovalId)>) -> Result<usize, StoreError> {
-        let due: Arc<Vec<_>> = Arc::new(
-            due.into_iter()
-                .map(|(tenant, id)| {
-                    let waited = self.live.hub.is_watched(&tenant, id);
-                    (tenant, id, waited)
-                })
-                .collect(),
-        );
-        store::write(&*self.store, move |tx| {
-            let due = Arc::clone(&due);
-            Box::pin(async move {
-                let mut ended = 0;
-                for (tenant, id, waited) in due.iter() {
-                    if let Some(approval) = tx.approval(tenant, *id).await?
-                        && approval.is_overdue(tx.now())
-                    {
-                        in_transaction(tx, approval, *waited).await?;
-                        ended += 1;
-                    }
-                }
-                Ok(ended)
-            })
-        })
-        .await
-    }
-
-    /// How long until the next approval is over; none while nothing is pending.
+    /// Expires these approvals, where they are over: none of them is overdue afterwards.
     ///
     /// # Errors
-    /// Those of the store.
-    pub async fn next_expiry_in(&self) -> Result<Option<Duration>, Error> {
-        Ok(self.store.next_expire_time().await?.map(|time| time.since(self.now())))
+    /// `INTERNAL` when one can't be ended.
+    pub(crate) async fn expire_all(&self, due: Vec<(Name, ApprovalId)>) -> Result<(), Error> {
+        let stuck = self.expire(due).await?;
+        if stuck.is_empty() {
+            return Ok(());
+        }
+        let message =
+            format!("{} overdue approvals can't be ended; the server's log has the cause", stuck.len());
+        Err(Error::new(Reason::Internal, message))
     }
+
+    /// Expires these approvals in one transaction, where they are over; gives those that can't be read.
+    async fn expire_together(&self, due: &[(Name, ApprovalId)]) -> Result<Vec<ApprovalId>, StoreError> {
+        let mut of: BTreeMap<Name, Vec<ApprovalId>> = BTreeMap::new();
+        let mut watched = BTreeSet::new();
+        for (tenant, id) in due {
+            of.entry(tenant.clone()).or_default().push(*id);
+            if self.live.hub.is_watched(tenant, *id) {
+                watched.insert(*id);
+            }
+        }
+        let due = Arc::new((of, watched));
+        let unreadable = store::write(&*self.store, move |tx| {
+            let due = Arc::clone(&due);
+            Box::pin(async move {
+                let (of, watched) = &*due;
+                let mut unreadable = vec![];
+                for (tenant, ids) in of {
+                    unreadable.extend(expire_of(tx, tenant, ids, watched).await?);
+                }
+                Ok(unreadable)
+            })
+        })
+        .await?;
+        for (id, fault) in &unreadable {
+            tell_stuck(*id, fault);
+        }
+        Ok(unreadable.into_iter().map(|(id, _)| id).collect())
+    }
+}
+
+/// Expires a tenant's approvals inside a transaction, where they are over; gives those that can't be read.
+async fn expire_of(
+    tx: &mut dyn Transaction,
+    tenant: &Name,
+    ids: &[ApprovalId],
+    watched: &BTreeSet<ApprovalId>,
+) -> Result<Vec<(ApprovalId, StoreError)>, StoreError> {
+    let (mut expired, mut unreadable) = (vec![], vec![]);
+    for (id, read) in tx.overdue(tenant, ids).await? {
+        match read.map(|approval| lifecycle::expire(approval, watched.contains(&id), tx.now())) {
+            Ok(step) => expired.extend(step),
+            Err(fault) => unreadable.push((id, fault)),
+        }
+    }
+    tx.expire_approvals(tenant, &expired).await?;
+    for (approval, _) in &expired {
+        tx.append(entry(Kind::ApprovalExpired, approval));
+    }
+    Ok(unreadable)
+}
+
+fn tell_stuck(id: ApprovalId, fault: &StoreError) {
+    tracing::error!(approval = %id, cause = %fault, "an overdue approval can't be read, so it isn't ended");
 }
 
 /// Expires an overdue approval inside a transaction.

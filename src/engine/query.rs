@@ -206,7 +206,7 @@ impl Engine {
         if !approval.is_overdue(self.now()) {
             return Ok(approval);
         }
-        self.expire(vec![(approval.tenant, id)]).await?;
+        self.expire_all(vec![(approval.tenant, id)]).await?;
         read().await
     }
 
@@ -302,25 +302,26 @@ impl Engine {
         }
     }
 
-    /// Reads a page of approvals, none of them overdue.
+    /// Reads a page of approvals, none of them overdue: what is, ends first, and then the page has others.
     async fn current(
         &self,
         tenant: &Name,
         filter: &ApprovalFilter,
         page: Page,
     ) -> Result<Vec<Approval>, Error> {
-        let found = self.store.approvals(tenant, filter, page).await?;
-        let now = self.now();
-        let overdue: Vec<_> = found
-            .iter()
-            .filter(|approval| approval.is_overdue(now))
-            .map(|approval| (tenant.clone(), approval.id))
-            .collect();
-        if overdue.is_empty() {
-            return Ok(found);
+        loop {
+            let found = self.store.approvals(tenant, filter, page).await?;
+            let now = self.now();
+            let overdue: Vec<_> = found
+                .iter()
+                .filter(|approval| approval.is_overdue(now))
+                .map(|approval| (tenant.clone(), approval.id))
+                .collect();
+            if overdue.is_empty() {
+                return Ok(found);
+            }
+            self.expire_all(overdue).await?;
         }
-        self.expire(overdue).await?;
-        Ok(self.store.approvals(tenant, filter, page).await?)
     }
 }
 

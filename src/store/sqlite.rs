@@ -230,12 +230,17 @@ impl Store for SqliteStore {
         self.reader.events_after(tenant, id, sequence, limit).await
     }
 
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<(Name, ApprovalId)>, StoreError> {
-        self.reader.due(now, limit).await
+    async fn due(
+        &self,
+        now: Timestamp,
+        except: &[ApprovalId],
+        limit: u32,
+    ) -> Result<Vec<(Name, ApprovalId)>, StoreError> {
+        self.reader.due(now, except, limit).await
     }
 
-    async fn next_expire_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.reader.next_expire_time().await
+    async fn next_expire_time(&self, except: &[ApprovalId]) -> Result<Option<Timestamp>, StoreError> {
+        self.reader.next_expire_time(except).await
     }
 
     async fn tree(&self) -> Result<audit::Frontier, StoreError> {

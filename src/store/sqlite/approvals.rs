@@ -15,25 +15,40 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        ApprovalFilter, Counts, Page,
+        ApprovalFilter, Counts, Page, StoreError,
         row::{ApprovalRow, AskRow, GrantRow, Parts, Row, UseRow, VoteRow, short_id_range},
     },
 };
 
 type Query = QueryAs<'static, Sqlite, ApprovalRow, SqliteArguments>;
 
-/// Runs a statement that finds approvals of one tenant, and reads them whole.
-async fn whole(
-    connection: &mut SqliteConnection,
-    tenant: &Name,
-    query: Query,
-) -> Result<Vec<Approval>, Fault> {
+/// An approval, or why it can't be read, by its id as it is stored.
+type Read = (Vec<u8>, Result<Approval, StoreError>);
+
+/// Runs a statement that finds approvals of one tenant, and reads each whole.
+async fn each(connection: &mut SqliteConnection, tenant: &Name, query: Query) -> Result<Vec<Read>, Fault> {
     let rows = query.fetch_all(&mut *connection).await?;
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     let mut parts = parts(connection, tenant, &rows).await?;
-    Ok(rows.into_iter().map(|row| parts.approval(row)).collect::<Result<_, _>>()?)
+    Ok(rows.into_iter().map(|row| (row.approval_id.clone(), parts.approval(row))).collect())
+}
+
+/// The same, where every one must be readable.
+async fn whole(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    query: Query,
+) -> Result<Vec<Approval>, Fault> {
+    let found = each(connection, tenant, query).await?;
+    Ok(found.into_iter().map(|(_, read)| read).collect::<Result<_, _>>()?)
+}
+
+/// Ids as a statement takes any number of them: a JSON list of hex.
+pub(super) fn ids(of: &[ApprovalId]) -> String {
+    let ids: Vec<String> = of.iter().map(|id| hex::encode(id.as_bytes())).collect();
+    serde_json::json!(ids).to_string()
 }
 
 async fn first(
@@ -106,6 +121,26 @@ pub(super) async fn one(
         .bind(tenant.to_string())
         .bind(id.as_bytes().to_vec());
     first(connection, tenant, query).await
+}
+
+/// Found by id, one after the other.
+const OVERDUE: &str = "SELECT * FROM approvals
+     WHERE tenant = ?1 AND approval_id IN (SELECT unhex(value) FROM json_each(?2))
+     AND state = 'PENDING' AND expire_time <= ?3";
+
+pub(super) async fn overdue(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    of: &[ApprovalId],
+    now: Timestamp,
+) -> Result<Vec<(ApprovalId, Result<Approval, StoreError>)>, Fault> {
+    let query = sqlx::query_as(OVERDUE).bind(tenant.to_string()).bind(ids(of)).bind(now.micros());
+    let found = each(connection, tenant, query).await?;
+    let named = found.into_iter().map(|(id, read)| {
+        let at = Row::of("approvals", tenant, &id);
+        Ok((ApprovalId::from_bytes(at.bytes("approval_id", &id)?), read))
+    });
+    Ok(named.collect::<Result<_, StoreError>>()?)
 }
 
 pub(super) async fn pending(
@@ -248,12 +283,38 @@ pub(super) async fn by_short_id(
     whole(connection, tenant, query).await
 }
 
+/// A list of what is pending alone: on an index of its own, so that a long history costs nothing.
+const LIST_PENDING: &str = "SELECT * FROM approvals
+     WHERE tenant = ?1 AND state = 'PENDING' AND (create_time, approval_id) > (?2, ?3)
+     AND (?4 IS NULL OR tool = ?4) AND (?5 IS NULL OR subject_user = ?5)
+     ORDER BY create_time, approval_id LIMIT ?6";
+
+async fn list_pending(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    filter: &ApprovalFilter,
+    page: Page,
+) -> Result<Vec<Approval>, Fault> {
+    let (after_time, after_id) = super::place(page);
+    let query = sqlx::query_as(LIST_PENDING)
+        .bind(tenant.to_string())
+        .bind(after_time)
+        .bind(after_id)
+        .bind(filter.tool.as_ref().map(Name::to_string))
+        .bind(filter.user.as_ref().map(Name::to_string))
+        .bind(page.limit);
+    whole(connection, tenant, query).await
+}
+
 pub(super) async fn list(
     connection: &mut SqliteConnection,
     tenant: &Name,
     filter: &ApprovalFilter,
     page: Page,
 ) -> Result<Vec<Approval>, Fault> {
+    if filter.states == [StateName::Pending] && filter.open_grant_at.is_none() {
+        return list_pending(connection, tenant, filter, page).await;
+    }
     let (after_time, after_id) = super::place(page);
     let states: Vec<&str> = filter.states.iter().copied().map(StateName::as_str).collect();
     let query = sqlx::query_as(
@@ -286,29 +347,67 @@ pub(super) async fn list(
     whole(connection, tenant, query).await
 }
 
+/// The index of each user's is named: the engine would rather walk all that the user ever asked for.
+const COUNTS: &str = "SELECT
+     (SELECT count(*) FROM approvals WHERE tenant = ?1 AND state = 'PENDING' AND expire_time > ?3),
+     (SELECT count(*) FROM approvals INDEXED BY approvals_pending
+      WHERE tenant = ?1 AND subject_user = ?2 AND state = 'PENDING' AND expire_time > ?3),
+     (SELECT count(*) FROM asks WHERE tenant = ?1 AND subject_user = ?2 AND time >= ?4)";
+
 pub(super) async fn counts(
     connection: &mut SqliteConnection,
     (tenant, user): (&Name, &Name),
     now: Timestamp,
     since: Timestamp,
 ) -> Result<Counts, Fault> {
-    let (pending, pending_of_user, requests_of_user): (i64, i64, i64) = sqlx::query_as(
-        "SELECT
-         (SELECT count(*) FROM approvals WHERE tenant = ?1 AND state = 'PENDING' AND expire_time > ?3),
-         (SELECT count(*) FROM approvals
-          WHERE tenant = ?1 AND subject_user = ?2 AND state = 'PENDING' AND expire_time > ?3),
-         (SELECT count(*) FROM asks WHERE tenant = ?1 AND subject_user = ?2 AND time >= ?4)",
-    )
-    .bind(tenant.as_str())
-    .bind(user.as_str())
-    .bind(now.micros())
-    .bind(since.micros())
-    .fetch_one(connection)
-    .await?;
+    let (pending, pending_of_user, requests_of_user): (i64, i64, i64) = sqlx::query_as(COUNTS)
+        .bind(tenant.as_str())
+        .bind(user.as_str())
+        .bind(now.micros())
+        .bind(since.micros())
+        .fetch_one(connection)
+        .await?;
     let at = Row::new("approvals", format!("{tenant}/{user}"));
     Ok(Counts {
         pending: at.number("state", pending)?,
         pending_of_user: at.number("state", pending_of_user)?,
         requests_of_user: at.number("state", requests_of_user)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _};
+
+    use super::*;
+    use crate::store::sqlite::{migration::MIGRATOR, reader};
+
+    /// How the engine would run a statement, a step a line.
+    async fn plan(sql: &str) -> String {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        MIGRATOR.run(&mut connection).await.unwrap();
+        let steps: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
+        steps.into_iter().map(|step| step.3).collect::<Vec<_>>().join("\n")
+    }
+
+    #[tokio::test]
+    async fn what_is_pending_is_found_without_walking_what_has_ended() {
+        for (sql, index) in [
+            (LIST_PENDING, "approvals_pending_list (tenant=? AND (create_time,approval_id)>(?,?))"),
+            (COUNTS, "approvals_pending_list (tenant=?)"),
+            (COUNTS, "approvals_pending (tenant=? AND subject_user=?)"),
+            (COUNTS, "asks_rate (tenant=? AND subject_user=? AND time>?)"),
+            (OVERDUE, "sqlite_autoindex_approvals_1 (tenant=? AND approval_id=?)"),
+            (reader::DUE, "approvals_due (expire_time<?)"),
+            (reader::NEXT_EXPIRE_TIME, "approvals_due"),
+        ] {
+            let plan = plan(sql).await;
+            assert!(plan.contains(index), "{sql}: {plan}");
+            assert!(!plan.contains("SCAN approvals\n") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+        }
+    }
 }

@@ -5,11 +5,13 @@
 
 use sqlx::{SqliteConnection, sqlite::SqliteQueryResult};
 
-use super::{fault::Fault, json, number};
+use super::{approvals::ids, fault::Fault, json, number};
 use crate::{
     domain::{
-        approval::{Approval, Ask, Event, Grant, Outcome, State, StateName, Use, Vote},
+        approval::{Approval, Ask, Event, EventKind, Grant, Outcome, State, StateName, Use, Vote},
+        lifecycle::Step,
         name::Name,
+        time::Timestamp,
     },
     store::StoreError,
 };
@@ -60,6 +62,62 @@ pub(super) async fn update(
         Some(event) => insert_event(connection, after, event).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// Stores that approvals of one tenant expired, a statement a table; the place of the newest event.
+///
+/// What the caller decided goes in as it is: the time and who was waited for; each version and sequence goes on
+/// by one, as an end's does.
+pub(super) async fn expire_all(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    expired: &[Step],
+    now: Timestamp,
+) -> Result<i64, Fault> {
+    let of = |approvals: &mut dyn Iterator<Item = &Approval>| {
+        ids(&approvals.map(|approval| approval.id).collect::<Vec<_>>())
+    };
+    let all = of(&mut expired.iter().map(|(approval, _)| approval));
+    let waited = of(&mut expired
+        .iter()
+        .map(|(approval, _)| approval)
+        .filter(|approval| matches!(approval.state, State::Expired { waited: true, .. })));
+    let updated = sqlx::query(
+        "UPDATE approvals SET state = 'EXPIRED', decide_time = ?3,
+             waited = approval_id IN (SELECT unhex(value) FROM json_each(?4)),
+             version = version + 1, sequence = sequence + 1
+         WHERE tenant = ?1 AND approval_id IN (SELECT unhex(value) FROM json_each(?2))
+         AND state = 'PENDING' AND expire_time <= ?3",
+    )
+    .bind(tenant.as_str())
+    .bind(all.as_str())
+    .bind(now.micros())
+    .bind(waited)
+    .execute(&mut *connection)
+    .await?;
+    if usize::try_from(updated.rows_affected()) != Ok(expired.len()) {
+        return Err(StoreError::Conflict("approvals").into());
+    }
+    sqlx::query(
+        "DELETE FROM approval_arguments
+         WHERE tenant = ?1 AND approval_id IN (SELECT unhex(value) FROM json_each(?2))",
+    )
+    .bind(tenant.as_str())
+    .bind(all.as_str())
+    .execute(&mut *connection)
+    .await?;
+    let inserted = sqlx::query(
+        "INSERT INTO events (tenant, approval_id, sequence, kind, time)
+         SELECT tenant, approval_id, sequence, ?3, ?4 FROM approvals
+         WHERE tenant = ?1 AND approval_id IN (SELECT unhex(value) FROM json_each(?2))",
+    )
+    .bind(tenant.as_str())
+    .bind(all.as_str())
+    .bind(EventKind::Expired.as_str())
+    .bind(now.micros())
+    .execute(connection)
+    .await?;
+    Ok(inserted.last_insert_rowid())
 }
 
 /// The columns that hold what a state carries.

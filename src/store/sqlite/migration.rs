@@ -17,7 +17,7 @@ use sqlx::{Connection as _, SqliteConnection, migrate::Migrator};
 use super::{connection, fault::unavailable};
 use crate::store::{StoreError, options::Options};
 
-static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long to wait for another process that migrates or only just started.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -125,18 +125,21 @@ async fn is_current(connection: &mut SqliteConnection) -> Result<bool, StoreErro
     if made == 0 {
         return Ok(false);
     }
-    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-        .fetch_one(&mut *connection)
+    let run_so_far: Vec<i64> = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+        .fetch_all(&mut *connection)
         .await
         .map_err(|error| unavailable(&error))?;
-    match newest.unwrap_or(0) {
-        newest if newest > known => Err(StoreError::Unavailable(format!(
+    let newest = run_so_far.iter().copied().max().unwrap_or(0);
+    if newest > known {
+        return Err(StoreError::Unavailable(format!(
             "the database has schema {newest} and this binary knows {known}: use a newer binary"
-        ))),
-        newest if newest < known => Ok(false),
-        // Checks that what was run is what this binary would have run.
-        _ => run(connection).await.map(|()| true),
+        )));
     }
+    if !MIGRATOR.iter().all(|migration| run_so_far.contains(&migration.version)) {
+        return Ok(false);
+    }
+    // Checks that what was run is what this binary would have run.
+    run(connection).await.map(|()| true)
 }
 
 async fn migrate(path: &Path, options: &Options) -> Result<(), StoreError> {

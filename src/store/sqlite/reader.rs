@@ -30,6 +30,17 @@ pub(super) struct Reader {
     pool: SqlitePool,
 }
 
+/// What is due, but for what is known to be stuck.
+pub(super) const DUE: &str = "SELECT tenant, approval_id FROM approvals
+     WHERE state = 'PENDING' AND expire_time <= ?1
+     AND approval_id NOT IN (SELECT unhex(value) FROM json_each(?2))
+     ORDER BY expire_time LIMIT ?3";
+
+/// When the next one is due.
+pub(super) const NEXT_EXPIRE_TIME: &str = "SELECT expire_time FROM approvals
+     WHERE state = 'PENDING' AND approval_id NOT IN (SELECT unhex(value) FROM json_each(?1))
+     ORDER BY expire_time LIMIT 1";
+
 #[derive(sqlx::FromRow)]
 struct SegmentRow {
     first_sequence: i64,
@@ -167,17 +178,16 @@ impl Reader {
     pub(super) async fn due(
         &self,
         now: Timestamp,
+        except: &[ApprovalId],
         limit: u32,
     ) -> Result<Vec<(Name, ApprovalId)>, StoreError> {
-        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
-            "SELECT tenant, approval_id FROM approvals
-             WHERE state = 'PENDING' AND expire_time <= ?1 ORDER BY expire_time LIMIT ?2",
-        )
-        .bind(now.micros())
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(Fault::from)?;
+        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(DUE)
+            .bind(now.micros())
+            .bind(approvals::ids(except))
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Fault::from)?;
         rows.iter()
             .map(|(tenant, id)| {
                 let at = Row::of("approvals", tenant, id);
@@ -186,12 +196,15 @@ impl Reader {
             .collect()
     }
 
-    pub(super) async fn next_expire_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        let earliest: Option<i64> =
-            sqlx::query_scalar("SELECT min(expire_time) FROM approvals WHERE state = 'PENDING'")
-                .fetch_one(&self.pool)
-                .await
-                .map_err(Fault::from)?;
+    pub(super) async fn next_expire_time(
+        &self,
+        except: &[ApprovalId],
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let earliest: Option<i64> = sqlx::query_scalar(NEXT_EXPIRE_TIME)
+            .bind(approvals::ids(except))
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(Fault::from)?;
         Ok(earliest.map(Timestamp::from_micros))
     }
 

@@ -21,6 +21,7 @@ use crate::{
         approval::{Approval, Event},
         audit,
         id::{ApprovalId, CredentialId, GrantId, RequestId},
+        lifecycle::Step,
         name::Name,
         principal::Credential,
         time::Timestamp,
@@ -307,6 +308,28 @@ impl Transaction for Unit<'_> {
             self.part.position = position;
             self.part.moved.push((after.tenant.clone(), after.id, after.sequence));
         }
+        Ok(())
+    }
+
+    async fn overdue(
+        &mut self,
+        tenant: &Name,
+        ids: &[ApprovalId],
+    ) -> Result<Vec<(ApprovalId, Result<Approval, StoreError>)>, StoreError> {
+        let now = self.now();
+        let read = approvals::overdue(self.reading(), tenant, ids, now).await;
+        self.note(read)
+    }
+
+    async fn expire_approvals(&mut self, tenant: &Name, expired: &[Step]) -> Result<(), StoreError> {
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let stored = change::expire_all(self.writing().await?, tenant, expired, now).await;
+        self.part.position = self.note_written(stored)?;
+        let moved = expired.iter().map(|(approval, event)| (tenant.clone(), approval.id, event.sequence));
+        self.part.moved.extend(moved);
         Ok(())
     }
 

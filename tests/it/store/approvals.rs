@@ -218,17 +218,20 @@ pub async fn a_short_id_finds_exact_prefixes_pending_first(database: &Database) 
 pub async fn what_is_due_is_found_earliest_first(database: &Database) {
     let opened = database.open().await;
     opened.tenant("acme").await;
-    assert_eq!(opened.store.next_expire_time().await.unwrap(), None);
+    assert_eq!(opened.store.next_expire_time(&[]).await.unwrap(), None);
     for number in [2, 1, 3] {
         opened.insert(&approval(number)).await.unwrap();
     }
     let (ended, event) = lifecycle::cancel(approval(1), None, String::new(), at(9)).unwrap();
     opened.update(&approval(1), (ended, Some(event))).await.unwrap();
-    assert_eq!(opened.store.next_expire_time().await.unwrap(), Some(at(302)));
-    assert_eq!(opened.store.due(at(301), 10).await.unwrap(), []);
+    assert_eq!(opened.store.next_expire_time(&[]).await.unwrap(), Some(at(302)));
+    assert_eq!(opened.store.due(at(301), &[], 10).await.unwrap(), []);
     let due = |number: u8| (name("acme"), approval(number).id);
-    assert_eq!(opened.store.due(at(303), 10).await.unwrap(), [due(2), due(3)]);
-    assert_eq!(opened.store.due(at(303), 1).await.unwrap(), [due(2)]);
+    assert_eq!(opened.store.due(at(303), &[], 10).await.unwrap(), [due(2), due(3)]);
+    assert_eq!(opened.store.due(at(303), &[], 1).await.unwrap(), [due(2)]);
+    let except = [approval(2).id];
+    assert_eq!(opened.store.due(at(303), &except, 1).await.unwrap(), [due(3)]);
+    assert_eq!(opened.store.next_expire_time(&except).await.unwrap(), Some(at(303)));
 }
 
 pub async fn open_grants_and_rejections_are_found_by_action(database: &Database) {
