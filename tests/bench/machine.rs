@@ -1,0 +1,112 @@
+//! The machine that is measured on: no figure means anything without it.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    path::Path,
+    process::Command,
+    time::Instant,
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    options::Options,
+    samples::{Samples, us},
+};
+
+/// What the log's writer appends at a time: a page.
+const PAGE: [u8; 4096] = [0x5a; 4096];
+
+/// What was measured on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Machine {
+    pub cpu: String,
+    pub cores: u64,
+    pub memory_gib: f64,
+    pub kernel: String,
+    pub file_system: String,
+    pub load_average: String,
+    pub fdatasync_p50_us: f64,
+    pub fdatasync_p99_us: f64,
+    pub callgate: String,
+    pub commit: String,
+    pub rustc: String,
+}
+
+impl Machine {
+    /// Looks at it.
+    ///
+    /// # Errors
+    /// When the folder can't be written, or the server's binary doesn't run.
+    pub fn look(options: &Options, server: &Path, folder: &Path) -> anyhow::Result<Self> {
+        let disk = fdatasyncs(folder, 1000)?.sorted();
+        let version = Command::new(server).arg("--version").env_clear().output();
+        let version = version.with_context(|| format!("cannot run `{}`", server.display()))?;
+        Ok(Self {
+            cpu: value("/proc/cpuinfo", "model name").unwrap_or_default(),
+            cores: std::thread::available_parallelism()
+                .map_or(0, |cores| u64::try_from(cores.get()).unwrap_or(0)),
+            memory_gib: memory_gib(),
+            kernel: read("/proc/sys/kernel/osrelease"),
+            file_system: file_system(folder),
+            load_average: read("/proc/loadavg"),
+            fdatasync_p50_us: us(disk.p50()).round(),
+            fdatasync_p99_us: us(disk.p99()).round(),
+            callgate: String::from_utf8_lossy(&version.stdout).trim().to_owned(),
+            commit: options.commit.clone(),
+            rustc: options.rustc.clone(),
+        })
+    }
+}
+
+/// Appends pages to a file in a folder and makes each durable; how long each took.
+///
+/// # Errors
+/// When the folder can't be written.
+pub fn fdatasyncs(folder: &Path, count: u32) -> anyhow::Result<Samples> {
+    let path = folder.join("fdatasync");
+    let write = || -> std::io::Result<Samples> {
+        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let mut samples = Samples::default();
+        for _ in 0..count {
+            let start = Instant::now();
+            file.write_all(&PAGE)?;
+            file.sync_data()?;
+            samples.push(start.elapsed());
+        }
+        fs::remove_file(&path)?;
+        Ok(samples)
+    };
+    write().with_context(|| format!("cannot write to `{}`", path.display()))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+fn value(path: &str, key: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn memory_gib() -> f64 {
+    let kib = value("/proc/meminfo", "MemTotal").unwrap_or_default();
+    let kib: f64 = kib.trim_end_matches("kB").trim().parse().unwrap_or_default();
+    (kib / 1024.0 / 1024.0 * 10.0).round() / 10.0
+}
+
+/// The kind of the file system that a folder lies on, and its device.
+fn file_system(folder: &Path) -> String {
+    let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let fits = mounts.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (device, point, kind) = (words.next()?, words.next()?, words.next()?);
+        folder.starts_with(point).then(|| (point.len(), format!("{kind} on {device}")))
+    });
+    // Of several on one point the last one counts.
+    fits.max_by_key(|(length, _)| *length).map(|(_, named)| named).unwrap_or_default()
+}
