@@ -11,6 +11,7 @@ mod connection;
 mod credential;
 mod examples;
 mod failure;
+mod health;
 mod json;
 mod local;
 mod output;
@@ -93,6 +94,9 @@ enum Command {
     /// Apply and read the policy
     #[command(after_help = examples::POLICY)]
     Policy(policy::PolicyArgs),
+    /// Ask a server whether it serves, without a credential
+    #[command(after_help = examples::HEALTH)]
+    Health(health::HealthArgs),
     /// Write a completion script for a shell to stdout
     #[command(after_help = examples::COMPLETION)]
     Completion {
@@ -118,6 +122,7 @@ impl Command {
             | Self::Sidecar(_)
             | Self::SidecarExec(_)
             | Self::Tenant(_)
+            | Self::Health(_)
             | Self::Completion { .. }
             | Self::ExitCodes => None,
         }
@@ -173,6 +178,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audit(args) => block_on(audit::run(args, &output)),
         Command::Token(args) => block_on(token::run(args, &output)),
         Command::Policy(args) => block_on(policy::run(args, &output)),
+        Command::Health(args) => block_on(health::run(args, &output)),
         Command::Completion { shell } => completion(shell, &output),
         Command::ExitCodes => output.text(&format!("{}\n", Exit::table())).map(|()| Exit::Ok),
     }?;

@@ -8,6 +8,7 @@
 pub mod credential;
 #[cfg(test)]
 pub mod fake_gate;
+pub mod health;
 pub mod report;
 pub mod retry;
 pub mod wait;

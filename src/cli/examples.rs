@@ -86,6 +86,14 @@ Examples:
   callgate policy apply -f policy.yaml --dry-run
   callgate policy apply -f policy.yaml --expected-version 3";
 
+/// Of `health`.
+pub const HEALTH: &str = "\
+Examples:
+  callgate health
+  callgate health --address 127.0.0.1:50052 --service liveness
+
+Writes SERVING and exits with 0, or NOT_SERVING with 14.";
+
 /// Of `completion`.
 pub const COMPLETION: &str = "\
 Examples:

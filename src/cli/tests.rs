@@ -45,6 +45,7 @@ fn every_command_of_the_help_texts_is_accepted() {
         "callgate token revoke 3f9a1c22-0000-4000-8000-000000000000",
         "callgate policy apply -f p.yaml --expected-version 3 --dry-run --address localhost:1",
         "callgate policy get --output yaml --token-file x",
+        "callgate health --address localhost:1 --service liveness",
         "callgate completion fish",
         "callgate exit-codes --no-color",
     ] {

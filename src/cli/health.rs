@@ -1,0 +1,39 @@
+//! `callgate health`: whether a server serves, for probes that can run a program. Needs no credential.
+
+use clap::Args;
+
+use crate::{client::health, status::exit::Exit};
+
+use super::{failure::Failure, output::Output};
+
+/// The arguments of `health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// The server, or its health listener, `host:port`
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "CALLGATE_ADDRESS",
+        default_value = "127.0.0.1:50051",
+        help_heading = "Connection"
+    )]
+    address: String,
+
+    /// What is asked about: the empty name is readiness, `liveness` whether the process lives
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    service: String,
+}
+
+/// Runs the command: `SERVING` and success, or `NOT_SERVING` and the code of a server that is away.
+///
+/// # Errors
+/// The server can't be reached, didn't answer in time, or knows no service of that name.
+pub async fn run(args: HealthArgs, output: &Output) -> Result<Exit, Failure> {
+    let serving = health::is_serving(&args.address, &args.service).await.map_err(|error| match error {
+        health::HealthError::Client(error) => Failure::from(error),
+        health::HealthError::Refused(report) => Failure::from(report),
+    })?;
+    let (word, exit) = if serving { ("SERVING", Exit::Ok) } else { ("NOT_SERVING", Exit::Unavailable) };
+    output.text(&format!("{word}\n"))?;
+    Ok(exit)
+}
