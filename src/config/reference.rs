@@ -1,4 +1,4 @@
-//! docs/SETTINGS.md, from the table of settings.
+//! docs/SETTINGS.md and deploy/callgate.env.example, from the table of settings.
 
 use super::{Config, FILE_VARIABLE, OTHER_VARIABLES, SETTINGS, Setting};
 
@@ -20,6 +20,14 @@ and so are values out of bounds. A variable that is set must not be empty.
 * `none`: no address, no path
 
 Bounds belong to what is allowed.
+";
+
+const EXAMPLE_INTRODUCTION: &str = "\
+# Every variable of `callgate serve` with its default, for systemd's EnvironmentFile and for containers' env files.
+# Uncomment what should differ. docs/SETTINGS.md has the bounds; flags win over variables, variables over the file that
+# CALLGATE_CONFIG names.
+#
+# Generated from `src/config/table.rs` by `UPDATE_DOCS=1 cargo test --lib settings_page`; a test holds it to the table.
 ";
 
 const TABLE_HEAD: &str = "\
@@ -47,6 +55,21 @@ impl Config {
             .collect();
         let others = others.join(", ");
         parts.push(format!("\n## Variables of other commands\n\nThe server leaves these alone: {others}.\n"));
+        parts.concat()
+    }
+
+    /// A file of variables that shows every setting with its default, each behind a `#`.
+    #[must_use]
+    pub fn environment_example() -> String {
+        let mut parts = vec![EXAMPLE_INTRODUCTION.to_owned()];
+        let mut group = "";
+        for setting in SETTINGS {
+            if setting.group() != group {
+                group = setting.group();
+                parts.push(format!("\n## {group}\n"));
+            }
+            parts.push(format!("\n# {}\n#{}={}\n", setting.meaning(), setting.variable(), setting.default));
+        }
         parts.concat()
     }
 }

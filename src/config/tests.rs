@@ -222,15 +222,30 @@ fn a_switch_is_on_by_its_flag_alone() {
     assert!(flag_error(&["--insecure=yes"]).contains("possible values"));
 }
 
-#[test]
-fn the_settings_page_matches_the_table() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SETTINGS.md");
+/// Holds a generated file to what is generated, or writes it.
+fn assert_generated(file: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, Config::reference()).unwrap();
+        fs::write(&path, text).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        written == Config::reference(),
-        "docs/SETTINGS.md is out of date, run `UPDATE_DOCS=1 cargo test --lib settings_page`"
-    );
+    assert!(written == text, "{file} is out of date, run `UPDATE_DOCS=1 cargo test --lib settings_page`");
+}
+
+#[test]
+fn the_settings_page_matches_the_table() {
+    assert_generated("docs/SETTINGS.md", &Config::reference());
+}
+
+#[test]
+fn the_settings_page_has_an_example_of_variables_that_matches_the_table() {
+    let example = Config::environment_example();
+    assert_generated("deploy/callgate.env.example", &example);
+    let uncommented = example.lines().filter_map(|line| line.strip_prefix("#CALLGATE_"));
+    let pairs = uncommented.filter_map(|line| line.split_once('='));
+    let variables = pairs.map(|(name, value)| (format!("CALLGATE_{name}").into(), value.into()));
+    let variables: Vec<(OsString, OsString)> = variables.collect();
+    assert_eq!(variables.len(), SETTINGS.len());
+    let defaults = Config::load(&SettingsArgs::default(), []).unwrap();
+    assert_eq!(Config::load(&SettingsArgs::default(), variables).unwrap(), defaults);
 }

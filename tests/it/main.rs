@@ -5,6 +5,8 @@ mod approvals;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod errors_doc;
@@ -18,6 +20,8 @@ mod harness;
 mod identity;
 #[cfg(test)]
 mod layering;
+#[cfg(test)]
+mod log_lines;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
