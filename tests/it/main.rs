@@ -37,4 +37,6 @@ mod source;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
+mod verification;
+#[cfg(test)]
 mod walk;

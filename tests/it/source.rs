@@ -68,7 +68,7 @@ pub fn source_files() -> Vec<SourceFile> {
 }
 
 /// Every `.rs` file under a folder, sorted.
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a readable folder") {
         let path = entry.expect("a readable entry").path();
@@ -82,7 +82,8 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn relative(path: &Path) -> String {
+/// The path of a file relative to the package.
+pub fn relative(path: &Path) -> String {
     path.strip_prefix(package()).expect("a path in the package").to_str().expect("a UTF-8 path").to_owned()
 }
 
