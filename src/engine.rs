@@ -283,11 +283,11 @@ impl Engine {
             let planned = plan(&policy);
             let (caller, act) = (Arc::clone(caller), Arc::clone(&act));
             let (of, by, refusals) = (Arc::clone(&policy), Arc::clone(&caller), Arc::clone(&self.refusals));
-            let is_entry_due = Arc::clone(&is_entry_due);
+            let counted = Arc::clone(&is_entry_due);
             let attempt = store::write(&*self.store, move |tx| {
                 let (policy, caller, act) = (Arc::clone(&of), Arc::clone(&by), Arc::clone(&act));
                 let (refused, planned) = (refused.clone(), planned.clone());
-                let (refusals, is_entry_due) = (Arc::clone(&refusals), Arc::clone(&is_entry_due));
+                let (refusals, is_entry_due) = (Arc::clone(&refusals), Arc::clone(&counted));
                 Box::pin(async move {
                     if let Some(attempt) = guard(tx, &policy, &caller).await? {
                         return Ok(attempt);
@@ -302,7 +302,9 @@ impl Engine {
                         Ok(value) => Ok(Attempt::Done(value)),
                         Err(Failure::Refused(error)) => {
                             let now = tx.now();
-                            if *is_entry_due.get_or_init(|| refusals.register(&caller, rpc, &error, now)) {
+                            let due =
+                                is_entry_due.get_or_init(|| refusals.register(&caller, rpc, &error, now));
+                            if due.is_entry() {
                                 tx.append(denial(&policy, &caller, rpc, &error));
                             }
                             Ok(Attempt::Refused(error))
@@ -317,7 +319,10 @@ impl Engine {
                 Ok(Attempt::Refused(error)) => return Err(error),
                 Ok(Attempt::Stale) => self.live.forget_policy(caller.tenant(), policy.version()),
                 Err(StoreError::Conflict(_)) => {}
-                Err(fault) => return Err(fault.into()),
+                Err(fault) => {
+                    is_entry_due.get().inspect(|due| self.refusals.take_back(due));
+                    return Err(fault.into());
+                }
             }
         }
         Err(Error::new(

@@ -154,7 +154,8 @@ impl Engine {
     ) -> Result<(), Error> {
         let address = peer.rsplit_once(':').map_or(&**peer, |(address, _)| address);
         let tenant = credential.map(|credential| &credential.tenant);
-        if !self.refusals.register_credential(tenant, address, self.now()) {
+        let due = self.refusals.register_credential(tenant, address, self.now());
+        if !due.is_entry() {
             return Ok(());
         }
         let mut entry = Entry::new(Kind::CredentialRefused, tenant.cloned().or_else(tenants::home));
@@ -162,7 +163,7 @@ impl Engine {
         entry.peer = Some(peer.to_string());
         entry.credential_id = credential.map(|credential| credential.id.to_string());
         entry.details.insert("cause".into(), cause.into());
-        self.record(entry).await
+        self.record(entry).await.inspect_err(|_| self.refusals.take_back(&due))
     }
 
     /// Makes a token; its secret is in the first answer and nowhere else.

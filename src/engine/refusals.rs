@@ -30,7 +30,7 @@ const SPAN: Duration = Duration::from_mins(1);
 
 /// What is counted as one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+pub(crate) struct Key {
     tenant: Option<Name>,
     /// The user, or the address of a peer that isn't known; none for all those beyond the bound.
     peer: Option<String>,
@@ -42,6 +42,24 @@ struct Key {
 struct Count {
     since: Timestamp,
     further: u64,
+}
+
+/// What becomes of one refusal.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// An entry: such refusals are never summed up.
+    Entry,
+    /// An entry, as the first of its minute.
+    First(Key),
+    /// Nothing of its own: it is counted.
+    Counted,
+}
+
+impl Due {
+    /// Whether it is an entry of its own.
+    pub(crate) fn is_entry(&self) -> bool {
+        !matches!(self, Self::Counted)
+    }
 }
 
 /// The refusals of the running minute.
@@ -58,49 +76,62 @@ impl Refusals {
         Self { peers_max, counts: Mutex::default() }
     }
 
-    /// Counts a refusal of an RPC; whether it is an entry of its own.
-    pub(crate) fn register(&self, caller: &Caller, rpc: Rpc, error: &Error, now: Timestamp) -> bool {
-        !is_summed_up(rpc, error) || self.add(key(caller, rpc, error), now)
+    /// Counts a refusal of an RPC.
+    pub(crate) fn register(&self, caller: &Caller, rpc: Rpc, error: &Error, now: Timestamp) -> Due {
+        if is_summed_up(rpc, error) { self.add(key(caller, rpc, error), now) } else { Due::Entry }
     }
 
-    /// Counts a refused credential from this address; whether it is an entry of its own.
-    pub(crate) fn register_credential(&self, tenant: Option<&Name>, peer: &str, now: Timestamp) -> bool {
+    /// Counts a refused credential from this address.
+    pub(crate) fn register_credential(&self, tenant: Option<&Name>, peer: &str, now: Timestamp) -> Due {
         let peer = Some(peer.to_owned());
         self.add(Key { tenant: tenant.cloned(), peer, rpc: None, reason: Reason::CredentialRefused }, now)
     }
 
-    /// Takes the counts whose minute is over, as entries that sum them up.
-    fn over(&self, now: Timestamp) -> Vec<Entry> {
-        let mut counts = self.lock();
-        let over: Vec<Key> = counts
-            .iter()
-            .filter(|(_, count)| now.since(count.since) >= SPAN)
-            .map(|(key, _)| key.clone())
-            .collect();
-        let mut entries = vec![];
-        for key in over {
-            if let Some(count) = counts.remove(&key)
-                && count.further > 0
-            {
-                entries.push(summary(key, count.further));
+    /// Takes back a first one whose entry couldn't be written: the next one is the first, and what was counted
+    /// meanwhile isn't lost.
+    pub(crate) fn take_back(&self, due: &Due) {
+        let Due::First(key) = due else { return };
+        if let hash_map::Entry::Occupied(mut counted) = self.lock().entry(key.clone()) {
+            if counted.get().further == 0 {
+                counted.remove();
+            } else {
+                counted.get_mut().further += 1;
             }
         }
-        entries
     }
 
-    /// Counts one; whether it is the first. A minute ends with its sum, so that there is one entry and one sum
-    /// however late the sum comes.
-    fn add(&self, key: Key, now: Timestamp) -> bool {
+    /// Takes the counts whose minute is over and that have something to sum up.
+    fn over(&self, now: Timestamp) -> Vec<(Key, Count)> {
+        let mut counts = self.lock();
+        let is_over = |_: &Key, count: &mut Count| now.since(count.since) >= SPAN;
+        let over = counts.extract_if(is_over);
+        over.filter(|(_, count)| count.further > 0).collect()
+    }
+
+    /// Puts back sums that couldn't be written.
+    fn put_back(&self, sums: Vec<(Key, Count)>) {
+        let mut counts = self.lock();
+        for (key, sum) in sums {
+            let key = self.bounded(&counts, key);
+            let count = counts.entry(key).or_insert(Count { since: sum.since, further: 0 });
+            count.since = count.since.min(sum.since);
+            count.further += sum.further;
+        }
+    }
+
+    /// Counts one. A minute ends with its sum, so that there is one entry and one sum however late the sum comes.
+    fn add(&self, key: Key, now: Timestamp) -> Due {
         let mut counts = self.lock();
         let key = self.bounded(&counts, key);
         match counts.entry(key) {
             hash_map::Entry::Occupied(mut counted) => {
                 counted.get_mut().further += 1;
-                false
+                Due::Counted
             }
             hash_map::Entry::Vacant(free) => {
+                let key = free.key().clone();
                 free.insert(Count { since: now, further: 0 });
-                true
+                Due::First(key)
             }
         }
     }
@@ -120,13 +151,17 @@ impl Refusals {
 impl Engine {
     /// Refuses an RPC before its use case began: records it where an entry is due, and gives what to answer.
     pub(crate) async fn refuse(&self, caller: &Arc<Caller>, rpc: Rpc, error: Error) -> Error {
-        if !self.refusals.register(caller, rpc, &error, self.now()) {
+        let due = self.refusals.register(caller, rpc, &error, self.now());
+        if !due.is_entry() {
             return error;
         }
         let refusal = error.clone();
         match self.commit_refusal(caller, rpc, refusal).await {
             Ok(()) => error,
-            Err(fault) => fault,
+            Err(fault) => {
+                self.refusals.take_back(&due);
+                fault
+            }
         }
     }
 
@@ -156,13 +191,14 @@ impl Engine {
     /// Records the sums of the refusals whose minute is over at `now`; of all of them at [`Timestamp::MAX`].
     ///
     /// # Errors
-    /// Those of the store; the sums are lost then.
+    /// Those of the store; the sums are kept then, and recorded the next time.
     pub async fn sum_up_refusals(&self, now: Timestamp) -> Result<(), Error> {
-        let entries = self.refusals.over(now);
-        if entries.is_empty() {
+        let sums = self.refusals.over(now);
+        if sums.is_empty() {
             return Ok(());
         }
-        store::write(&*self.store, move |tx| {
+        let entries: Vec<Entry> = sums.iter().map(|(key, count)| summary(key, count.further)).collect();
+        let written = store::write(&*self.store, move |tx| {
             let entries = entries.clone();
             Box::pin(async move {
                 for entry in entries {
@@ -171,8 +207,12 @@ impl Engine {
                 Ok(())
             })
         })
-        .await?;
-        Ok(())
+        .await;
+        if written.is_err() {
+            // Where it is unknown whether they were written: twice is better than not at all.
+            self.refusals.put_back(sums);
+        }
+        Ok(written?)
     }
 }
 
@@ -197,14 +237,14 @@ fn key(caller: &Caller, rpc: Rpc, error: &Error) -> Key {
     }
 }
 
-fn summary(key: Key, further: u64) -> Entry {
+fn summary(key: &Key, further: u64) -> Entry {
     let kind = match key.reason {
         Reason::CredentialRefused => Kind::CredentialRefused,
         _ => Kind::RpcDenied,
     };
-    let mut entry = Entry::new(kind, key.tenant.or_else(tenants::home));
+    let mut entry = Entry::new(kind, key.tenant.clone().or_else(tenants::home));
     entry.method = key.rpc.map(|rpc| rpc.as_str().to_owned());
-    entry.peer = key.peer;
+    entry.peer.clone_from(&key.peer);
     entry.reason = Some(key.reason.as_str());
     entry.count = Some(further);
     entry.message = Some("further refusals within a minute of the first".into());
@@ -215,29 +255,65 @@ fn summary(key: Key, further: u64) -> Entry {
 mod tests {
     use super::*;
 
+    fn start() -> Timestamp {
+        Timestamp::from_micros(1_000_000_000)
+    }
+
+    fn refused(refusals: &Refusals, peer: &str, now: Timestamp) -> Due {
+        refusals.register_credential(None, peer, now)
+    }
+
+    fn sums(refusals: &Refusals, now: Timestamp) -> Vec<u64> {
+        refusals.over(now).iter().map(|(_, count)| count.further).collect()
+    }
+
     #[test]
     fn the_first_is_an_entry_and_the_rest_of_its_minute_a_count() {
         let refusals = Refusals::new(2);
-        let start = Timestamp::from_micros(1_000_000_000);
-        assert!(refusals.register_credential(None, "a", start));
-        assert!(!refusals.register_credential(None, "a", start));
-        assert!(!refusals.register_credential(None, "a", start.plus(Duration::from_secs(59))));
-        assert!(refusals.over(start.plus(Duration::from_secs(59))).is_empty());
-        let late = start.plus(SPAN * 2);
-        assert!(!refusals.register_credential(None, "a", late), "also while the sum is late");
-        let sums = refusals.over(late);
-        assert_eq!(sums.iter().map(|entry| entry.count).collect::<Vec<_>>(), [Some(3)]);
-        assert!(refusals.register_credential(None, "a", start.plus(SPAN)));
+        assert!(refused(&refusals, "a", start()).is_entry());
+        assert!(!refused(&refusals, "a", start()).is_entry());
+        assert!(!refused(&refusals, "a", start().plus(Duration::from_secs(59))).is_entry());
+        assert!(sums(&refusals, start().plus(Duration::from_secs(59))).is_empty());
+        let late = start().plus(SPAN * 2);
+        assert!(!refused(&refusals, "a", late).is_entry(), "also while the sum is late");
+        assert_eq!(sums(&refusals, late), [3]);
+        assert!(refused(&refusals, "a", start().plus(SPAN)).is_entry());
+        assert!(sums(&refusals, Timestamp::MAX).is_empty(), "one is its own entry, and no sum");
     }
 
     #[test]
     fn peers_beyond_the_bound_share_one_count() {
         let refusals = Refusals::new(2);
-        let start = Timestamp::from_micros(1_000_000_000);
         for peer in ["a", "b", "c"] {
-            assert!(refusals.register_credential(None, peer, start), "{peer}");
+            assert!(refused(&refusals, peer, start()).is_entry(), "{peer}");
         }
-        assert!(!refusals.register_credential(None, "d", start), "counted with c");
+        assert!(!refused(&refusals, "d", start()).is_entry(), "counted with c");
         assert_eq!(refusals.lock().len(), 3);
+    }
+
+    #[test]
+    fn sums_that_could_not_be_written_are_summed_up_with_what_came_since() {
+        let refusals = Refusals::new(2);
+        for _ in 0..3 {
+            refused(&refusals, "a", start());
+        }
+        let unwritten = refusals.over(start().plus(SPAN));
+        for _ in 0..5 {
+            refused(&refusals, "a", start().plus(SPAN));
+        }
+        refusals.put_back(unwritten);
+        assert_eq!(sums(&refusals, start().plus(SPAN)), [6]);
+    }
+
+    #[test]
+    fn a_first_one_whose_entry_could_not_be_written_leaves_its_place_to_the_next() {
+        let refusals = Refusals::new(2);
+        let first = refused(&refusals, "a", start());
+        refusals.take_back(&first);
+        let second = refused(&refusals, "a", start());
+        assert!(second.is_entry());
+        refused(&refusals, "a", start());
+        refusals.take_back(&second);
+        assert_eq!(sums(&refusals, Timestamp::MAX), [2], "the one without an entry is counted");
     }
 }
