@@ -9,6 +9,7 @@ mod directory;
 mod first_start;
 mod health;
 pub mod maintenance;
+mod record;
 
 use std::{io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
@@ -95,6 +96,7 @@ impl Server {
         ));
         let health = health::Health::new(&config).await;
         background(&config, &engine, &live, &clock, &tasks, &health);
+        record::background(&config, &engine, &clock, &tasks);
         let address = listen(&config, &engine, &clock, &tasks, &health).await?;
         let health_address = listen_for_health(&config, &clock, &tasks, &health).await?;
         engine
@@ -161,7 +163,8 @@ impl Server {
     async fn last_words(&self) {
         let summed = self.engine.sum_up_refusals(Timestamp::MAX).await;
         let stopped = self.engine.record(Entry::new(Kind::ServerStopped, tenants::home())).await;
-        if let Err(error) = summed.and(stopped) {
+        let kept = self.engine.keep_checkpoint(Duration::ZERO).await;
+        if let Err(error) = summed.and(stopped).and(kept) {
             tracing::warn!(reason = error.reason.as_str(), "the end can't be recorded");
         }
     }

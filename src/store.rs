@@ -17,6 +17,7 @@ use std::{
 
 use async_trait::async_trait;
 
+use self::audit_log::{AuditLog, AuditWriting};
 use crate::{
     clock::Clock,
     domain::{
@@ -32,6 +33,7 @@ use crate::{
     shutdown::Tasks,
 };
 
+pub mod audit_log;
 pub mod options;
 mod row;
 mod sqlite;
@@ -208,7 +210,7 @@ pub type OnCommit = Arc<dyn Fn(&Committed) + Send + Sync>;
 
 /// What an operation works on. Reads see what the operation itself wrote.
 #[async_trait]
-pub trait Transaction: Send {
+pub trait Transaction: AuditWriting {
     /// The time of this transaction, and so of all operations that share it: never before an earlier transaction's, the same for every process on the
     /// database. All times of changes and audit entries are this one.
     fn now(&self) -> Timestamp;
@@ -357,7 +359,7 @@ pub trait Transaction: Send {
 
 /// A database of approvals, policies, credentials and audit entries.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: AuditLog {
     /// Runs an operation; returns when it is durable. Use [`write()`].
     async fn submit(&self, operation: Operation) -> Result<(), StoreError>;
 
@@ -440,15 +442,6 @@ pub trait Store: Send + Sync {
     /// The earliest `expire_time` of a pending approval but these.
     async fn next_expire_time(&self, except: &[ApprovalId]) -> Result<Option<Timestamp>, StoreError>;
 
-    /// The audit tree as it is committed.
-    async fn tree(&self) -> Result<audit::Frontier, StoreError>;
-
-    /// Audit segments that hold entries from `first` on, in order; at most `limit` segments.
-    async fn segments_from(&self, first: u64, limit: u32) -> Result<Vec<audit::Segment>, StoreError>;
-
-    /// Audit segments that hold entries before `end`, newest first; at most `limit` segments.
-    async fn segments_before(&self, end: u64, limit: u32) -> Result<Vec<audit::Segment>, StoreError>;
-
     /// Finishes what was accepted and lets go of the database.
     async fn close(&self);
 }
@@ -503,8 +496,22 @@ pub async fn open(
 ) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':') {
         Some(("sqlite", path)) => sqlite::open(path, options, clock, tasks, on_commit).await,
-        _ => Err(StoreError::Unavailable(format!(
-            "`{url}` names no kind of store that is known: use `sqlite:PATH`"
-        ))),
+        _ => Err(unknown_kind(url)),
     }
+}
+
+/// Opens the audit log of the database that `url` names, to read it and nothing else: beside the servers that use
+/// it, or without one.
+///
+/// # Errors
+/// `Unavailable` when it can't be opened, has another schema than this binary knows, or is being maintained.
+pub async fn open_audit_log(url: &str, options: &options::Options) -> Result<Box<dyn AuditLog>, StoreError> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) => sqlite::audit_log::open(path.as_ref(), options).await,
+        _ => Err(unknown_kind(url)),
+    }
+}
+
+fn unknown_kind(url: &str) -> StoreError {
+    StoreError::Unavailable(format!("`{url}` names no kind of store that is known: use `sqlite:PATH`"))
 }

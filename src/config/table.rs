@@ -180,8 +180,16 @@ settings! {
         page_size_default => page_size_default: u32 as count in "1".."10000" = "50";
         /// How many items a page may have.
         page_size_max => page_size_max: u32 as count in "1".."10000" = "500";
-        /// How many entries one audit query looks at before it answers with what it found and a cursor.
+        /// How much work one audit query does before it answers with what it found and a cursor, counted in
+        /// entries that it looks at: looking up a group of blocks in the index counts as 4, a block as 8, and
+        /// reading a stored segment that the index points to as 32.
         audit_scan_entries_max => audit_scan_entries_max: usize as count in "1".."10000000" = "20000";
+    }
+
+    /// The record
+    audit: Audit {
+        /// How often a signed checkpoint of the audit log is stored and logged, if the log has grown.
+        audit_checkpoint_interval => checkpoint_interval: Duration as duration in "1s".."1d" = "60s";
     }
 
     /// The store

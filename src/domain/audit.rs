@@ -10,6 +10,7 @@
 
 pub mod checkpoint;
 pub mod entry;
+pub mod index;
 pub mod kind;
 pub mod note;
 pub mod proof;

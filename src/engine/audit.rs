@@ -1,7 +1,12 @@
 //! The record: reading it, proving it.
 //!
-//! Entries are read from the newest back, a bounded number at a time, and only those of the caller's tenant are
-//! shown. Verifying recomputes every leaf and the tree from the stored entries.
+//! Entries are read a bounded amount of work at a time, and only those of the caller's tenant are shown. Verifying
+//! recomputes every leaf and the tree from the stored entries.
+
+pub mod checkpoints;
+pub mod indexing;
+pub mod search;
+pub mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,25 +15,25 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    search::{Found, Search},
+    verify::{Recomputation, Unverified},
+};
 use super::{
     Caller, Engine,
     error::{Error, Reason},
-    query::{PAGE_BYTES_MAX, PageToken},
+    query::PageToken,
     rpc::Rpc,
     watch::{Followed, Stop, StreamPlace},
 };
 use crate::{
     domain::{
-        audit::{Checkpoint, Filter, Hash, Kind, Origin, Record, Segment, Verifier, VerifierKey, decode},
-        hex,
+        audit::{Checkpoint, Filter, Hash, Kind, Record, VerifierKey},
         id::ApprovalId,
         time::Timestamp,
     },
-    store::StoreError,
+    store::{StoreError, audit_log::AuditLog},
 };
-
-/// How many segments are read at a time.
-const SEGMENTS_MAX: u32 = 16;
 
 /// How many checkpoints a verification is compared with.
 const CHECKPOINTS_MAX: usize = 100;
@@ -85,22 +90,27 @@ impl Engine {
         let hash: [u8; 32] = Sha256::digest(&asked).into();
         let tag = hash.first_chunk::<8>().copied().unwrap_or_default();
         let limit = self.page(&PageToken { size: page.size, token: String::new() }, &())?.limit;
-        let size = self.store.tree().await?.size();
         let place = match page.token.as_str() {
-            "" if question.oldest_first => 0,
-            "" => size,
-            token => place(token, tag)?,
+            "" => None,
+            token => Some(place(token, tag)?),
         };
-        let scan = Scan {
-            engine: self,
+        let search = Search {
             filter: filter(caller, &question),
             oldest_first: question.oldest_first,
             limit,
-            size,
+            work_max: self.limits.audit_scan_entries_max,
         };
-        let (records, next) = scan.run(place.min(size)).await?;
+        let Found { records, next } = search.run(&*self.store, place).await?;
         let token = next.map(|next| URL_SAFE_NO_PAD.encode([tag, next.to_be_bytes()].concat()));
         Ok((records, token.unwrap_or_default()))
+    }
+
+    /// Lets the index follow the log by a step; whether there may be another one to take at once.
+    ///
+    /// # Errors
+    /// `INCONSISTENT_DATA` where the log has a gap, and those of the store.
+    pub async fn index_audit(&self) -> Result<bool, Error> {
+        indexing::step(&*self.store).await
     }
 
     /// Recomputes the whole tree, telling how far it has come.
@@ -124,33 +134,7 @@ impl Engine {
             })?;
             kept.push((opened.size, opened.root));
         }
-        Ok(Verification { engine: Arc::clone(self), kept, _place: place })
-    }
-
-    /// Signs the tree as it is; the note, and the key that verifies it.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn checkpoint(&self, caller: &Arc<Caller>) -> Result<(String, String), Error> {
-        self.admit(caller, Rpc::GetCheckpoint).await?;
-        let tree = self.store.tree().await?;
-        let checkpoint = Checkpoint { origin: self.origin()?, size: tree.size(), root: tree.root() };
-        Ok((checkpoint.sign(self.keys.checkpoints()), self.verifier_key()?.to_string()))
-    }
-
-    /// The log's name: it tells logs with different keys apart.
-    fn origin(&self) -> Result<Origin, Error> {
-        let public = self.keys.checkpoints().verifying_key();
-        let hash: [u8; 32] = Sha256::digest(public.as_bytes()).into();
-        let short = hash.first_chunk::<8>().copied().unwrap_or_default();
-        Origin::parse(&format!("callgate/{}", hex::encode(&short))).map_err(|fault| {
-            tracing::error!(cause = %fault, "the log's name is no origin");
-            Error::new(Reason::Internal, "the server has a fault; its log has the cause")
-        })
-    }
-
-    fn verifier_key(&self) -> Result<VerifierKey, Error> {
-        Ok(VerifierKey::new(self.origin()?, &self.keys.checkpoints().verifying_key()))
+        Ok(Verification { engine: Arc::clone(self), kept, key, _place: place })
     }
 }
 
@@ -158,6 +142,7 @@ impl Engine {
 pub struct Verification {
     engine: Arc<Engine>,
     kept: Vec<(u64, Hash)>,
+    key: VerifierKey,
     _place: StreamPlace,
 }
 
@@ -181,118 +166,20 @@ impl Verification {
     }
 
     async fn check(&self, out: &Followed<Progress>) -> Result<(), Stop> {
-        // What is committed after this moment is left to the next verification.
-        let tree = self.engine.store.tree().await?;
-        let (size, root) = (tree.size(), tree.root());
-        let mut verifier = Verifier::new(self.kept.clone());
-        while verifier.size() < size {
-            let segments = self.engine.store.segments_from(verifier.size(), SEGMENTS_MAX).await?;
-            let before = verifier.size();
-            for segment in &segments {
-                // One that begins further on shows that those between are missing.
-                if verifier.size() < size {
-                    verifier.check(segment).map_err(|broken| tampered(broken.sequence, &broken))?;
-                    // Hashing is work, and others are waiting.
-                    tokio::task::yield_now().await;
-                }
-            }
-            if verifier.size() == before {
-                // Nothing more can be read, and the end finds what is missing.
-                break;
-            }
-            self.send(out, Progress { checked: verifier.size(), size, root: None }).await?;
+        let log: &dyn AuditLog = &*self.engine.store;
+        let kept = self.kept.clone();
+        let mut recomputation = Recomputation::begin(log, kept, &self.key).await.map_err(stop)?;
+        let size = recomputation.size();
+        while recomputation.advance().await.map_err(stop)? {
+            self.send(out, Progress { checked: recomputation.checked(), size, root: None }).await?;
         }
-        let summary = verifier.finish(size, &root).map_err(|broken| tampered(broken.sequence, &broken))?;
+        let summary = recomputation.finish().await.map_err(stop)?;
         self.send(out, Progress { checked: summary.size, size, root: Some(summary.root) }).await
     }
 
     async fn send(&self, out: &Followed<Progress>, progress: Progress) -> Result<(), Stop> {
         let patience = self.engine.clock.sleep_until_after(self.engine.limits.stream_write_timeout);
         out.send(progress, patience, "verify again").await
-    }
-}
-
-/// One reading of a page.
-struct Scan<'a> {
-    engine: &'a Engine,
-    filter: Filter,
-    oldest_first: bool,
-    limit: usize,
-    size: u64,
-}
-
-impl Scan<'_> {
-    /// Reads from `place` on; the entries, and where the next page begins.
-    async fn run(&self, mut place: u64) -> Result<(Vec<Record>, Option<u64>), Error> {
-        let (mut records, mut bytes) = (vec![], 0);
-        let mut scanned = 0;
-        loop {
-            let before = place;
-            let segments = self.segments(place).await?;
-            if segments.is_empty() {
-                return Ok((records, None));
-            }
-            for segment in segments {
-                for record in self.records(&segment, place)? {
-                    // It is shown as it is stored, and its members besides.
-                    let weight = 2 * record.json.len();
-                    let is_full = records.len() == self.limit
-                        || (!records.is_empty() && bytes + weight > PAGE_BYTES_MAX);
-                    if is_full || scanned == self.engine.limits.audit_scan_entries_max {
-                        return Ok((records, Some(place)));
-                    }
-                    scanned += 1;
-                    place = if self.oldest_first { record.sequence + 1 } else { record.sequence };
-                    if self.is_beyond(&record) {
-                        return Ok((records, None));
-                    }
-                    if self.filter.matches(&record) {
-                        bytes += weight;
-                        records.push(record);
-                    }
-                }
-            }
-            if place == if self.oldest_first { self.size } else { 0 } {
-                return Ok((records, None));
-            }
-            if place == before {
-                return Err(unreadable(place, &"the entries that belong here are missing"));
-            }
-        }
-    }
-
-    async fn segments(&self, place: u64) -> Result<Vec<Segment>, StoreError> {
-        if self.oldest_first {
-            self.engine.store.segments_from(place, SEGMENTS_MAX).await
-        } else {
-            self.engine.store.segments_before(place, SEGMENTS_MAX).await
-        }
-    }
-
-    /// The entries of a segment that are still to be read, in reading order.
-    fn records(&self, segment: &Segment, place: u64) -> Result<Vec<Record>, Error> {
-        let mut records = vec![];
-        for entry in segment.entries() {
-            let (sequence, bytes) = entry.map_err(|fault| unreadable(segment.first_sequence, &fault))?;
-            let wanted =
-                if self.oldest_first { sequence >= place && sequence < self.size } else { sequence < place };
-            if wanted {
-                records.push(decode(sequence, bytes).map_err(|fault| unreadable(sequence, &fault))?);
-            }
-        }
-        if !self.oldest_first {
-            records.reverse();
-        }
-        Ok(records)
-    }
-
-    /// Whether nothing further can fit: times only rise along the log.
-    fn is_beyond(&self, record: &Record) -> bool {
-        if self.oldest_first {
-            self.filter.until.is_some_and(|until| record.time >= until)
-        } else {
-            self.filter.since.is_some_and(|since| record.time < since)
-        }
     }
 }
 
@@ -324,17 +211,22 @@ fn place(token: &str, tag: [u8; 8]) -> Result<u64, Error> {
     if *asked == tag { Ok(u64::from_be_bytes(sequence)) } else { Err(fault()) }
 }
 
-fn unreadable(sequence: u64, fault: &dyn std::fmt::Display) -> Error {
-    Error::from(StoreError::Inconsistent {
-        table: "audit_segments",
-        column: "entries",
-        row: sequence.to_string(),
-        fault: fault.to_string(),
-    })
+fn stop(unverified: Unverified) -> Stop {
+    match unverified {
+        Unverified::Store(fault) => fault.into(),
+        Unverified::Broken(broken) => {
+            let sequence = broken.sequence;
+            tracing::error!(sequence, cause = %broken, "the audit log is not as it was written");
+            Error::new(Reason::AuditBroken, format!("the audit log is not as it was written: {broken}"))
+                .with("first_bad_sequence", sequence.to_string())
+                .into()
+        }
+    }
 }
 
-fn tampered(sequence: u64, fault: &dyn std::fmt::Display) -> Error {
-    tracing::error!(sequence, cause = %fault, "the audit log is not as it was written");
-    Error::new(Reason::AuditBroken, format!("the audit log is not as it was written: {fault}"))
-        .with("first_bad_sequence", sequence.to_string())
+/// Does work that takes long on a thread that nobody else waits for.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StoreError::Unavailable(format!("work on the audit log was cut short: {error}")))
 }

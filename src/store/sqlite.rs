@@ -29,7 +29,6 @@ use crate::{
     clock::Clock,
     domain::{
         approval::{Approval, Event},
-        audit,
         id::{ApprovalId, CredentialId},
         name::Name,
         principal::Credential,
@@ -40,6 +39,7 @@ use crate::{
 
 mod answers;
 mod approvals;
+pub(super) mod audit_log;
 mod batch;
 mod change;
 mod connection;
@@ -241,18 +241,6 @@ impl Store for SqliteStore {
 
     async fn next_expire_time(&self, except: &[ApprovalId]) -> Result<Option<Timestamp>, StoreError> {
         self.reader.next_expire_time(except).await
-    }
-
-    async fn tree(&self) -> Result<audit::Frontier, StoreError> {
-        self.reader.tree().await
-    }
-
-    async fn segments_from(&self, first: u64, limit: u32) -> Result<Vec<audit::Segment>, StoreError> {
-        self.reader.segments_from(first, limit).await
-    }
-
-    async fn segments_before(&self, end: u64, limit: u32) -> Result<Vec<audit::Segment>, StoreError> {
-        self.reader.segments_before(end, limit).await
     }
 
     async fn close(&self) {

@@ -32,6 +32,7 @@ mod approvals;
 mod audit_log;
 mod batches;
 mod feed;
+mod search;
 mod sqlite;
 mod tenants;
 
@@ -348,7 +349,10 @@ macro_rules! suites {
                     audit_log::entries_that_waited_share_a_segment,
                     audit_log::a_full_segment_begins_the_next,
                     audit_log::the_tree_carries_on_after_reopening_and_verifies,
-                    audit_log::segments_are_read_from_both_ends,
+                    audit_log::segments_are_read_by_the_entries_they_hold,
+                    audit_log::the_index_moves_once_however_many_write_it,
+                    audit_log::processes_make_one_checkpoint_in_all,
+                    audit_log::of_old_checkpoints_one_an_hour_is_kept,
                     audit_log::a_clock_set_back_does_not_turn_time_back,
                     audit_log::time_carries_on_after_reopening,
                     feed::a_commit_is_told_after_it,

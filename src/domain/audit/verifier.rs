@@ -8,6 +8,7 @@
 use std::{iter::Peekable, vec};
 
 use super::{
+    note::NoteError,
     segment::Segment,
     tree::{Frontier, Hash, leaf_hash},
 };
@@ -60,6 +61,20 @@ pub enum Tampering {
         found: u64,
         /// How many the store says there are.
         stored: u64,
+    },
+    /// A checkpoint that is stored with the log isn't one of its own.
+    #[error("the checkpoint that is stored for {size} entries is not one of this log: {fault}")]
+    Signature {
+        /// The size under which it is stored.
+        size: u64,
+        /// Why it isn't.
+        fault: NoteError,
+    },
+    /// A checkpoint is stored under another size than its own.
+    #[error("the checkpoint that is stored for {size} entries is of another size")]
+    Misplaced {
+        /// The size under which it is stored.
+        size: u64,
     },
     /// The stored root isn't that of the entries.
     #[error("the entries don't have the stored root: this one or a later one was changed")]

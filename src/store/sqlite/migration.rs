@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection as _, SqliteConnection, migrate::Migrator};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool, migrate::Migrator};
 
 use super::{connection, fault::unavailable};
 use crate::store::{StoreError, options::Options};
@@ -72,7 +72,7 @@ async fn alone(file: File, path: &Path, options: &Options) -> Result<Lock, Store
     Ok(Lock { _file: file })
 }
 
-fn lock_path(path: &Path) -> PathBuf {
+pub(super) fn lock_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".lock");
     PathBuf::from(name)
@@ -117,7 +117,7 @@ async fn is_current_file(path: &Path, options: &Options) -> Result<bool, StoreEr
 
 /// Whether every migration that this binary knows was run; an error when there are others.
 async fn is_current(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
-    let known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = newest_known();
     let made: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
         .fetch_one(&mut *connection)
         .await
@@ -140,6 +140,32 @@ async fn is_current(connection: &mut SqliteConnection) -> Result<bool, StoreErro
     }
     // Checks that what was run is what this binary would have run.
     run(connection).await.map(|()| true)
+}
+
+/// Whether a database that is only read has the schema that this binary knows.
+pub(super) async fn check(readers: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+    let newest =
+        sqlx::query_scalar::<_, Option<i64>>("SELECT max(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(readers)
+            .await
+            .map_err(|error| {
+                StoreError::Unavailable(format!("`{}` can't be read: {error}", path.display()))
+            })?;
+    let known = newest_known();
+    let advice = match newest.unwrap_or(0) {
+        newest if newest == known => return Ok(()),
+        newest if newest > known => "use a newer binary",
+        _ => "start this version's server once, which brings it up to date",
+    };
+    Err(StoreError::Unavailable(format!(
+        "`{}` has schema {} and this binary knows {known}: {advice}",
+        path.display(),
+        newest.unwrap_or(0)
+    )))
+}
+
+fn newest_known() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 async fn migrate(path: &Path, options: &Options) -> Result<(), StoreError> {

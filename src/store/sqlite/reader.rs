@@ -3,7 +3,7 @@
 //! Every read is one transaction, so that what it puts together is of one moment, and takes all its rows at
 //! once: a cursor left open would keep the log from being cut back.
 
-use std::path::Path;
+use std::{fs::File, path::Path, sync::Arc};
 
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
@@ -28,6 +28,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
     pool: SqlitePool,
+    /// Held while there are readers without a writer.
+    _lock: Option<Arc<File>>,
 }
 
 /// What is due, but for what is known to be stuck.
@@ -41,17 +43,18 @@ pub(super) const NEXT_EXPIRE_TIME: &str = "SELECT expire_time FROM approvals
      WHERE state = 'PENDING' AND approval_id NOT IN (SELECT unhex(value) FROM json_each(?1))
      ORDER BY expire_time LIMIT 1";
 
-#[derive(sqlx::FromRow)]
-struct SegmentRow {
-    first_sequence: i64,
-    count: i64,
-    entries: Vec<u8>,
-    leaf_hashes: Vec<u8>,
-}
-
 impl Reader {
     pub(super) fn open(path: &Path, options: &Options) -> Self {
-        Self { pool: connection::readers(path, options) }
+        Self { pool: connection::readers(path, options), _lock: None }
+    }
+
+    /// Opens a database that others may write to, under a lock that keeps it from being replaced.
+    pub(super) fn open_beside(path: &Path, options: &Options, lock: Option<File>) -> Self {
+        Self { pool: connection::readers(path, options), _lock: lock.map(Arc::new) }
+    }
+
+    pub(super) fn pool(&self) -> &SqlitePool {
+        &self.pool
     }
 
     pub(super) async fn close(&self) {
@@ -64,7 +67,7 @@ impl Reader {
     }
 
     pub(super) async fn check(&self) -> Result<(), StoreError> {
-        self.tree().await.map(|_| ())
+        self.frontier().await.map(|_| ())
     }
 
     pub(super) async fn tenants(&self) -> Result<Vec<Name>, StoreError> {
@@ -208,7 +211,7 @@ impl Reader {
         Ok(earliest.map(Timestamp::from_micros))
     }
 
-    pub(super) async fn tree(&self) -> Result<audit::Frontier, StoreError> {
+    pub(super) async fn frontier(&self) -> Result<audit::Frontier, StoreError> {
         let (tree_size, bytes): (i64, Vec<u8>) =
             sqlx::query_as("SELECT tree_size, frontier FROM state WHERE id = 1")
                 .fetch_one(&self.pool)
@@ -216,51 +219,4 @@ impl Reader {
                 .map_err(Fault::from)?;
         Ok(working::frontier(tree_size, &bytes)?)
     }
-
-    pub(super) async fn segments_from(
-        &self,
-        first: u64,
-        limit: u32,
-    ) -> Result<Vec<audit::Segment>, StoreError> {
-        let rows: Vec<SegmentRow> = sqlx::query_as(
-            "SELECT first_sequence, count, entries, leaf_hashes FROM audit_segments
-             WHERE first_sequence >= coalesce(
-                 (SELECT max(first_sequence) FROM audit_segments WHERE first_sequence <= ?1), ?1)
-             AND first_sequence + count > ?1
-             ORDER BY first_sequence LIMIT ?2",
-        )
-        .bind(i64::try_from(first).unwrap_or(i64::MAX))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(Fault::from)?;
-        rows.into_iter().map(segment).collect()
-    }
-
-    pub(super) async fn segments_before(
-        &self,
-        end: u64,
-        limit: u32,
-    ) -> Result<Vec<audit::Segment>, StoreError> {
-        let rows: Vec<SegmentRow> = sqlx::query_as(
-            "SELECT first_sequence, count, entries, leaf_hashes FROM audit_segments
-             WHERE first_sequence < ?1 ORDER BY first_sequence DESC LIMIT ?2",
-        )
-        .bind(i64::try_from(end).unwrap_or(i64::MAX))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(Fault::from)?;
-        rows.into_iter().map(segment).collect()
-    }
-}
-
-fn segment(row: SegmentRow) -> Result<audit::Segment, StoreError> {
-    let at = Row::new("audit_segments", row.first_sequence.to_string());
-    Ok(audit::Segment {
-        first_sequence: at.number("first_sequence", row.first_sequence)?,
-        count: at.number("count", row.count)?,
-        entries: row.entries,
-        leaf_hashes: row.leaf_hashes,
-    })
 }

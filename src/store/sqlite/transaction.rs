@@ -77,7 +77,7 @@ impl<'b> Unit<'b> {
     }
 
     /// The connection for statements that write.
-    async fn writing(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+    pub(super) async fn writing(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         if !self.part.wrote {
             let begun = sqlx::query("SAVEPOINT operation").execute(&mut *self.connection).await;
             self.note(begun.map_err(Fault::from))?;
@@ -99,7 +99,7 @@ impl<'b> Unit<'b> {
     }
 
     /// Remembers any error of a statement that writes.
-    fn note_written<T>(&mut self, outcome: Result<T, Fault>) -> Result<T, StoreError> {
+    pub(super) fn note_written<T>(&mut self, outcome: Result<T, Fault>) -> Result<T, StoreError> {
         let outcome = self.note(outcome);
         if let Err(error) = &outcome {
             self.failed = Some(error.clone());

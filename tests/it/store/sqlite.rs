@@ -6,18 +6,18 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::*;
 
-fn path(database: &Database) -> PathBuf {
+pub fn path(database: &Database) -> PathBuf {
     let Database::Sqlite(folder) = database;
     folder.path().join("callgate.db")
 }
 
 /// A connection past all guards but those in the file itself.
-async fn raw(database: &Database) -> SqliteConnection {
+pub async fn raw(database: &Database) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(path(database)).busy_timeout(STUCK);
     SqliteConnection::connect_with(&options).await.unwrap()
 }
 
-async fn execute(database: &Database, sql: &'static str) -> Result<(), String> {
+pub async fn execute(database: &Database, sql: &'static str) -> Result<(), String> {
     let mut connection = raw(database).await;
     let done = sqlx::raw_sql(sql).execute(&mut connection).await;
     connection.close().await.unwrap();
@@ -53,6 +53,10 @@ async fn hand_written_sql_does_not_get_past_what_never_changes() {
         ("DELETE FROM votes", "never taken back"),
         ("UPDATE audit_segments SET entries = x'00'", "never change"),
         ("DELETE FROM audit_segments", "never taken out"),
+        (
+            "INSERT INTO audit_checkpoints VALUES (1, 1, ''); UPDATE audit_checkpoints SET note = 'x'",
+            "never change",
+        ),
     ] {
         let refused = execute(&database, sql).await.unwrap_err();
         assert!(refused.contains(fault), "{sql}: {refused}");
@@ -154,7 +158,7 @@ async fn a_tree_that_contradicts_itself_is_refused() {
 async fn a_newer_database_is_refused() {
     let database = Database::sqlite();
     database.open().await.store.close().await;
-    execute(&database, "UPDATE _sqlx_migrations SET version = 9999").await.unwrap();
+    execute(&database, "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 2").await.unwrap();
     let refused = database.try_open(options(), ManualClock::new(at(0))).await.err().unwrap();
     assert!(refused.to_string().contains("use a newer binary"), "{refused}");
 }
