@@ -34,7 +34,7 @@ pub struct ConnectionArgs {
     /// The folder in which the server keeps its data: the credentials of its first start lie there [env:
     /// `CALLGATE_DATA_DIR`] [default: `./callgate-data`]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Connection")]
-    data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
 
     /// The file with the credential [env: `CALLGATE_TOKEN_FILE`; `CALLGATE_TOKEN` holds one itself]
     ///

@@ -69,7 +69,13 @@ Examples:
   callgate audit query --since 2h --decision deny
   callgate audit query --kind VOTE_CAST --actor alice --output jsonl
   callgate audit checkpoint > /elsewhere/callgate.checkpoint
-  callgate audit verify --checkpoint /elsewhere/callgate.checkpoint";
+  callgate audit verify --checkpoints /elsewhere/callgate.checkpoint
+  callgate audit verify --offline --data-dir /var/lib/callgate --checkpoints /elsewhere/callgate.log
+
+With --offline no server is asked: the database is read, beside a running server
+or without one, and compared with every checkpoint that is stored in it and every
+one that is found in the files. Exits with 10 when it is not as it was written,
+18 when a file has no checkpoint of this log.";
 
 /// Of `token`.
 pub const TOKEN: &str = "\

@@ -38,6 +38,8 @@ fn every_command_of_the_help_texts_is_accepted() {
         "callgate audit query --since 2h --until 2026-11-22T10:00:00Z --kind VOTE_CAST --kind tool-denied \
          --decision DENY --limit 5 --oldest-first --output jsonl",
         "callgate audit verify --checkpoint a --checkpoint b",
+        "callgate audit verify --checkpoints a b --output json",
+        "callgate audit verify --offline --data-dir /tmp/x --checkpoints a b --key k",
         "callgate audit checkpoint --key",
         "callgate token create --user u --description d --expires 90d --rpc GateService.* --speaks-for a \
          --speaks-for b --server fs --out x.token",
@@ -65,6 +67,7 @@ fn what_would_be_misunderstood_is_refused() {
         "callgate approvals list --page-size 0",
         "callgate audit query --limit 0",
         "callgate audit query --limit 1000000",
+        "callgate audit verify --key k",
         "callgate audit query --since yesterday",
         "callgate audit query --kind NOTHING",
         "callgate request --tool t",

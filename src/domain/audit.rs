@@ -11,6 +11,7 @@
 pub mod checkpoint;
 pub mod entry;
 pub mod index;
+pub mod kept;
 pub mod kind;
 pub mod note;
 pub mod proof;

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::{clock::random_bytes, domain::hex, engine::keys::KEY_BYTES};
 
-const DATABASE: &str = "callgate.db";
+/// The file of the database.
+pub(super) const DATABASE: &str = "callgate.db";
 const KEY: &str = "callgate.key";
 
 /// The data directory, made and checked.
@@ -46,11 +47,7 @@ impl Directory {
 
     /// The database in it.
     pub(super) fn store_url(&self) -> anyhow::Result<String> {
-        let path = self.path.join(DATABASE);
-        let text = path
-            .to_str()
-            .with_context(|| format!("`{}` is not UTF-8; name another with --data-dir", path.display()))?;
-        Ok(format!("sqlite:{text}"))
+        store_url(&self.path)
     }
 
     /// The one key, made at the first start.
@@ -69,12 +66,7 @@ impl Directory {
             let text: Zeroizing<String> = Zeroizing::new(hex::encode(&*key));
             self.write_new(KEY, &text)?;
         }
-        let text = Zeroizing::new(
-            fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?,
-        );
-        hex::decode(text.trim())
-            .map(Zeroizing::new)
-            .with_context(|| format!("`{}` must hold {} hex digits", path.display(), KEY_BYTES * 2))
+        existing_key(&self.path)
     }
 
     /// Writes a secret into a file of its own, readable for the owner alone, unless there is one of that name.
@@ -97,4 +89,24 @@ impl Directory {
         let _ = fs::remove_file(&draft);
         written.map(|()| path)
     }
+}
+
+/// The database in a data directory.
+pub(super) fn store_url(data_dir: &Path) -> anyhow::Result<String> {
+    let path = data_dir.join(DATABASE);
+    let text = path
+        .to_str()
+        .with_context(|| format!("`{}` is not UTF-8; name another with --data-dir", path.display()))?;
+    Ok(format!("sqlite:{text}"))
+}
+
+/// The key in a data directory that has one.
+pub(super) fn existing_key(data_dir: &Path) -> anyhow::Result<Zeroizing<[u8; KEY_BYTES]>> {
+    let path = data_dir.join(KEY);
+    let text = Zeroizing::new(
+        fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?,
+    );
+    hex::decode(text.trim())
+        .map(Zeroizing::new)
+        .with_context(|| format!("`{}` must hold {} hex digits", path.display(), KEY_BYTES * 2))
 }

@@ -1,6 +1,9 @@
-//! What is done to a data directory that no server uses: making tenants.
+//! What is done to a data directory that no server uses: making tenants. And verifying its record, beside a server
+//! or without one.
 //!
 //! The other door beside gRPC. Whoever holds it has the data directory, and thereby everything.
+
+pub mod verification;
 
 use std::{
     fs,
