@@ -6,6 +6,7 @@
 
 mod connection;
 mod frames;
+pub mod h2load;
 
 use std::{
     net::SocketAddr,
@@ -21,8 +22,11 @@ use tokio::task::JoinSet;
 use self::{connection::Connection, frames::Headers};
 use crate::samples::{Samples, rate};
 
+/// The method that is called.
+const PATH: &str = "/callgate.v1.GateService/AuthorizeTool";
+
 /// How long after its end a run may still wait for answers.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Who is called.
 #[derive(Debug, Clone)]
@@ -115,7 +119,7 @@ impl Outcome {
 /// # Errors
 /// When a connection fails or an answer isn't the expected one.
 pub async fn run(target: &Target, load: Load, calls: Arc<[Call]>) -> anyhow::Result<Outcome> {
-    let headers = Arc::new(Headers::new("/callgate.v1.GateService/AuthorizeTool", target)?);
+    let headers = Arc::new(Headers::new(PATH, target)?);
     let mut connections = vec![];
     for number in 0..load.connections {
         let first = usize::try_from(number)?;

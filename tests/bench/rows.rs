@@ -64,9 +64,9 @@ impl Bench {
     /// As [`Service::start`].
     pub async fn with_users(&self, data: &Path) -> anyhow::Result<Service> {
         let policy = self.folder.join("policy.yaml");
-        let users: String =
-            (0..USERS).map(|number| format!("  {}: {{ roles: [developer] }}\n", user(number))).collect();
-        let document = BUILTIN.replacen("users:\n", &format!("users:\n{users}"), 1);
+        let users: Vec<String> =
+            (0..USERS).map(|number| format!("  {}: {{ roles: [developer] }}", user(number))).collect();
+        let document = BUILTIN.replacen("users:\n", &format!("users:\n{}\n", users.join("\n")), 1);
         fs::write(&policy, document).with_context(|| format!("cannot write `{}`", policy.display()))?;
         Service::start(&self.server, data, &[("policy", &policy.to_string_lossy())]).await
     }

@@ -22,7 +22,7 @@ use tonic_health::pb::{
 use crate::load::Target;
 
 /// How long a start may take; a large log is looked at then.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// How long an end may take: the server's own limit is 25 s.
 const END: Duration = Duration::from_secs(30);

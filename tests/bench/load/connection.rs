@@ -110,7 +110,7 @@ impl Connection {
             ensure!(read > 0, "the server closed the connection");
             let now = Instant::now();
             while let Some(frame) = frames::next(&mut came) {
-                self.take(frame, now)?;
+                self.take(&frame, now)?;
             }
         }
     }
@@ -132,20 +132,18 @@ impl Connection {
         Ok(true)
     }
 
-    fn take(&mut self, frame: Frame, now: Instant) -> anyhow::Result<()> {
+    fn take(&mut self, frame: &Frame, now: Instant) -> anyhow::Result<()> {
         match frame.kind {
-            DATA => self.take_data(&frame)?,
-            HEADERS => {}
+            DATA => self.take_data(frame)?,
             SETTINGS if frame.flags & ACK == 0 => frames::put(&mut self.out, SETTINGS, ACK, 0, &[]),
-            SETTINGS => {}
             PING if frame.flags & ACK == 0 => frames::put(&mut self.out, PING, ACK, 0, &frame.payload),
-            PING => {}
+            HEADERS | SETTINGS | PING => {}
             WINDOW_UPDATE => {
                 if frame.stream == 0 {
                     self.window += i64::from(increment(&frame.payload)?);
                 }
             }
-            _ => frames::fault(&frame)?,
+            _ => frames::fault(frame)?,
         }
         let ends = matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0;
         if ends { self.finish(frame.stream, now) } else { Ok(()) }

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::Context as _;
 
-use super::{Report, table};
+use super::{Report, Verdict, table};
 
 /// Between these two lines of the page stand the results, and nothing else.
 const BEGIN: &str = "<!-- results: written by tests/bench/run --write-docs -->";
@@ -30,22 +30,21 @@ fn replaced(text: &str, results: &str) -> Option<String> {
 }
 
 fn markdown(report: &Report) -> String {
-    let mut out = String::new();
-    for line in table::head(report) {
-        out.push_str(&format!("* {}\n", escaped(&line)));
-    }
-    out.push_str("\n| part | what | goal | measured | |\n| --- | --- | --- | --- | --- |\n");
+    let mut lines: Vec<String> =
+        table::head(report).iter().map(|line| format!("* {}", escaped(line))).collect();
+    lines.extend(
+        ["", "| part | what | goal | measured | |", "| --- | --- | --- | --- | --- |"].map(str::to_owned),
+    );
     for row in &report.rows {
-        let cells = [&row.part, &row.what, &row.goal, &row.measured].map(|cell| escaped(cell));
-        let verdict = row.verdict.words();
-        let verdict = if verdict.chars().any(char::is_uppercase) {
-            format!("**{}**", verdict.to_lowercase())
-        } else {
-            verdict.into()
+        let cells = [&row.part, &row.what, &row.goal, &row.measured].map(|cell| escaped(cell)).join(" | ");
+        let verdict = match row.verdict {
+            Verdict::Met | Verdict::NoGoal => row.verdict.words().to_owned(),
+            Verdict::Below | Verdict::Failed => format!("**{}**", row.verdict.words().to_lowercase()),
         };
-        out.push_str(&format!("| {} | {verdict} |\n", cells.join(" | ")));
+        lines.push(format!("| {cells} | {verdict} |"));
     }
-    out
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 /// Keeps a cell in its cell.

@@ -54,7 +54,7 @@ pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 
 async fn appends(bench: &Bench, full: &Service) -> anyhow::Result<Row> {
     say("   appending to an empty log and to the large one, in turn");
-    let empty = bench.fresh("audit-empty").await?;
+    let empty = bench.with_users(&bench.folder.join("audit-empty")).await?;
     let calls = gate_calls::allowed()?;
     let load = Load::many(Until::Passed(bench.scale.turn));
     let (to_empty, to_full) = (empty.target()?, full.target()?);

@@ -1,13 +1,13 @@
 //! `AuthorizeTool` under load: the requests, and one turn of measuring.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, ensure};
 use callgate::proto::v1::{AuthorizeToolRequest, Decision, Subject, ToolCall};
 use prost::Message as _;
 
 use crate::{
-    load::{self, Call, Load, Target},
+    load::{self, Call, Load, Target, h2load},
     process,
     samples::{Samples, float, us},
     service::{EchoProcess, Service},
@@ -75,4 +75,22 @@ pub async fn turn(target: &Target, pid: u32, load: Load, calls: &Arc<[Call]>) ->
         generator_us: us(after.1.saturating_sub(before.1)) / count,
         latencies: outcome.latencies,
     })
+}
+
+/// Measures one turn of `h2load`: calls a second, and the server's CPU a call in microseconds.
+///
+/// # Errors
+/// As [`h2load::run`].
+pub fn h2load_turn(
+    target: &Target,
+    pid: u32,
+    calls: &[Call],
+    count: u64,
+    folder: &Path,
+) -> anyhow::Result<(f64, f64)> {
+    let call = calls.first().context("no call to make")?;
+    let before = process::cpu(pid)?;
+    let rate = h2load::run(target, call, count, folder)?;
+    let cpu = process::cpu(pid)?.saturating_sub(before);
+    Ok((rate, us(cpu) / float(count).max(1.0)))
 }

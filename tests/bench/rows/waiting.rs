@@ -17,7 +17,7 @@ use super::user;
 use crate::service::Service;
 
 /// How long anything that should come soon may take before it counts as a hang.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How many streams are put on one connection: fewer than the server allows.
 const STREAMS_PER_CONNECTION: u32 = 250;
