@@ -3,6 +3,21 @@
 //! By default each fault is tried at a tenth of its numbers; with `CALLGATE_FAULTS=full` in the environment, at
 //! all of them. `tests/faults/run` does that for every fault, and prints what it measured.
 
+use std::{fmt::Write as _, time::Duration};
+
+mod cancelled;
+mod disk;
+mod invariants;
+mod kill;
+mod load;
+mod mount;
+mod power;
+mod process;
+mod shutdown;
+
+/// How long a wait for something takes that comes at once; only a hang meets it.
+const STUCK: Duration = Duration::from_mins(1);
+
 /// How often to do something that is done `full` times when everything is tried.
 pub fn times(full: usize) -> usize {
     tenth(full, std::env::var_os("CALLGATE_FAULTS").is_some_and(|value| value == "full"))
@@ -15,4 +30,43 @@ fn tenth(full: usize, is_full: bool) -> usize {
 #[test]
 fn a_tenth_of_a_few_is_one() {
     assert_eq!((tenth(200, false), tenth(5, false), tenth(200, true)), (20, 1, 200));
+}
+
+/// Says what was measured, on a line that `tests/faults/run` looks for.
+pub fn report(fault: &str, figures: &[(&str, String)]) {
+    let mut line = format!("figures {fault}");
+    for (name, figure) in figures {
+        write!(line, " {name}={figure}").unwrap();
+    }
+    println!("{line}");
+}
+
+/// The middle and the longest of some spans, in milliseconds.
+pub fn middle_and_most(mut spans: Vec<Duration>) -> String {
+    spans.sort();
+    let of = |place: usize| spans.get(place).map_or(0, Duration::as_millis);
+    format!("{}/{}ms", of(spans.len() / 2), of(spans.len().saturating_sub(1)))
+}
+
+/// Says that a fault isn't tried, and why; where CI runs, that is a failure.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "CI must be able to try this: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+/// Numbers that look random and are the same in each run.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
 }

@@ -1,0 +1,57 @@
+//! The server is killed under load, again and again. It proves recovery, not durability: what the kernel was
+//! given survives its process.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::LocalSet;
+
+use super::{
+    Dice,
+    invariants::{assert_holds, check, lost},
+    load::Load,
+    middle_and_most,
+    process::Process,
+    report, times,
+};
+
+const CYCLES: usize = 200;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_keeps_all_that_it_acknowledged() {
+    LocalSet::new().run_until(kill_again_and_again()).await;
+}
+
+async fn kill_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let start = || Process::start(&data, &["--disk-reserve", "0"]);
+    let mut server = start().await;
+    let load = Load::start(8, Duration::ZERO, &server);
+    let (cycles, mut dice, mut recoveries) = (times(CYCLES), Dice::new(7), vec![]);
+    for cycle in 1..=cycles {
+        load.more(1 + usize::try_from(dice.below(60)).unwrap()).await;
+        server.kill();
+        load.point_nowhere();
+        let down = Instant::now();
+        server = start().await;
+        load.point_at(&server);
+        load.more(1).await;
+        recoveries.push(down.elapsed());
+        if cycle % 50 == 0 {
+            assert_holds(&load.history, &data).await;
+        }
+    }
+    let history = load.finish().await;
+    let found = check(&history, &data).await;
+    let figures = [
+        ("cycles", cycles.to_string()),
+        ("acknowledged", history.acknowledged().to_string()),
+        ("lost", lost(&found).to_string()),
+        ("violations", found.len().to_string()),
+        ("recovery", middle_and_most(recoveries)),
+    ];
+    report("kill", &figures);
+    assert_holds(&history, &data).await;
+    assert!(server.stop().await.success());
+    assert_holds(&history, &data).await;
+}
