@@ -2,11 +2,17 @@
 
 mod decide;
 mod grants;
+mod inbox;
 mod list;
+mod remarks;
+mod review;
+mod sheet;
 pub(super) mod show;
+mod watch;
 
 use crate::status::exit::Exit;
 use clap::{Args, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     client::{Client, request_id},
@@ -36,6 +42,10 @@ pub struct ApprovalsArgs {
 enum Command {
     /// List approvals, oldest first; the pending ones if no state is named
     List(list::ListArgs),
+    /// Look at what waits for you and decide it, on a screen
+    Review(review::ReviewArgs),
+    /// Follow what is pending: each change a line, JSON unless a terminal shows it
+    Watch(watch::WatchArgs),
     /// Show one approval with everything an approver should know
     Show {
         /// The approval: its full id, or the first eight digits
@@ -79,6 +89,8 @@ pub async fn run(args: ApprovalsArgs, output: &Output) -> Result<Exit, Failure> 
     let client = args.connection.connect(Role::Admin)?;
     match args.command {
         Command::List(list) => list::run(&client, list, output).await?,
+        Command::Review(review) => review::run(&client, review, output).await?,
+        Command::Watch(watch) => watch::run(&client, watch, output).await?,
         Command::Show { id } => {
             let approval = read(&client, &id).await?;
             print(&approval, output)?;
@@ -100,6 +112,20 @@ pub async fn run(args: ApprovalsArgs, output: &Output) -> Result<Exit, Failure> 
         Command::Revoke { grant_id, reason } => grants::revoke(&client, grant_id, reason, output).await?,
     }
     Ok(Exit::Ok)
+}
+
+/// Ends when the process is asked to end.
+async fn stopped() -> Result<(), Failure> {
+    let problem = |error| Failure::new(Exit::Failure, format!("can't listen for signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(problem)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(problem)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(problem)?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    Ok(())
 }
 
 /// Reads one approval.

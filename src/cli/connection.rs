@@ -85,10 +85,10 @@ where
 ///
 /// # Errors
 /// As the call.
-pub async fn pages<T, Call, Answer>(limit: usize, mut call: Call) -> Result<Listed<T>, Failure>
+pub async fn pages<T, E, Call, Answer>(limit: usize, mut call: Call) -> Result<Listed<T>, E>
 where
     Call: FnMut(String) -> Answer,
-    Answer: Future<Output = Result<(Vec<T>, String), Failure>>,
+    Answer: Future<Output = Result<(Vec<T>, String), E>>,
 {
     let mut objects = Vec::new();
     let mut token = String::new();
@@ -130,7 +130,7 @@ mod tests {
             let start: usize = token.parse().unwrap_or(0);
             let end = (start + 3).min(size);
             let next = if end < size { end.to_string() } else { String::new() };
-            Ok(((start..end).collect(), next))
+            Ok::<_, Failure>(((start..end).collect(), next))
         };
         pages(limit, call).await.unwrap()
     }

@@ -12,6 +12,7 @@ use std::{
     io::{self, BufRead as _, ErrorKind, IsTerminal as _, Read as _, Write},
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use super::{
@@ -119,6 +120,14 @@ impl Output {
         self.text(&json_text(value, self.format == Format::Jsonl))
     }
 
+    /// Writes one message as JSON on one line of stdout, whatever the format.
+    ///
+    /// # Errors
+    /// As [`Output::text`].
+    pub fn json_line(&self, value: &Value) -> Result<(), Failure> {
+        self.text(&json_text(value, true))
+    }
+
     /// Writes objects as JSON to stdout: as the list `name` of one document, or a line each.
     ///
     /// # Errors
@@ -129,6 +138,17 @@ impl Output {
         }
         let document = serde_json::Map::from_iter([(name.to_owned(), Value::Array(values))]);
         self.text(&json_text(&Value::Object(document), false))
+    }
+
+    /// Whether nobody can read stdout any more: a write failed, or the other end of the pipe is closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let stdout = io::stdout();
+        let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+        // What can't be asked is found out by the next write.
+        let asked = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        self.closed.get()
+            || (asked.is_ok() && polled.iter().any(|one| one.revents().contains(PollFlags::ERR)))
     }
 
     /// Tells something beside the answer, on stderr.
@@ -159,7 +179,8 @@ impl Output {
         }
     }
 
-    /// Asks on stderr and reads one line from stdin; nothing if nobody is there to type.
+    /// Asks on stderr and reads one line from stdin; nothing if nobody is there to type, or at the end of what
+    /// is typed.
     #[must_use]
     pub fn ask(&self, question: &str) -> Option<String> {
         if !self.hinting || !io::stdin().is_terminal() {
@@ -167,9 +188,34 @@ impl Output {
         }
         complain(question);
         let mut line = String::new();
-        io::stdin().lock().take(TYPED_BYTES_MAX).read_line(&mut line).ok()?;
-        Some(line.trim().to_owned())
+        let read = io::stdin().lock().take(TYPED_BYTES_MAX).read_line(&mut line).ok()?;
+        (read > 0).then(|| line.trim().to_owned())
     }
+}
+
+/// Whether a person sits at stdin and stdout, on a terminal that can do more than print lines.
+#[must_use]
+pub fn has_screen() -> bool {
+    let is_dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    !is_dumb && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Whether a person can be asked by [`Output::ask`].
+#[must_use]
+pub fn has_person() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Whether stdout is a terminal.
+#[must_use]
+pub fn is_read_by_a_person() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Where a screen is drawn that fills the terminal: stdout.
+#[must_use]
+pub fn screen() -> io::Stdout {
+    io::stdout()
 }
 
 /// Where a command that owns stdin and stdout tells people something: stderr.

@@ -27,6 +27,8 @@ fn every_command_of_the_help_texts_is_accepted() {
         "callgate tenant create acme --data-dir /tmp/x --policy p.yaml",
         "callgate approvals list --state pending --state approved --tool t --user u --mine --page-size 5",
         "callgate approvals --output json list --data-dir /tmp/x",
+        "callgate approvals review --tool t --user u --continuous --interval 2s --no-color",
+        "callgate approvals watch --tool t --user u --mine --interval 500ms --output jsonl",
         &format!("callgate approvals show {id}"),
         &format!("callgate approvals approve {id} --reason ok --digest 0123abcd"),
         &format!("callgate approvals reject {id} --reason no"),

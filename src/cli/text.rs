@@ -63,7 +63,8 @@ fn cut_note(bytes: usize) -> String {
 }
 
 /// The characters of escaped text, an escape in one piece.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
+#[must_use]
+pub fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let first = rest.chars().next()?;

@@ -108,7 +108,7 @@ fn confirm(approval: &Approval, output: &Output) -> Result<String, Failure> {
     }
 }
 
-fn confirms(typed: &str, digest: &str) -> bool {
+pub(super) fn confirms(typed: &str, digest: &str) -> bool {
     let typed = typed.to_ascii_lowercase();
     typed.len() >= DIGEST_DIGITS_MIN && digest.starts_with(&typed)
 }

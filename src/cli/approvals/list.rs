@@ -21,7 +21,7 @@ use super::{
 };
 
 /// The most columns of the arguments in a list.
-const ARGUMENTS_COLUMNS_MAX: usize = 48;
+pub(super) const ARGUMENTS_COLUMNS_MAX: usize = 48;
 
 /// The arguments of `approvals list`.
 #[derive(Debug, Args)]
