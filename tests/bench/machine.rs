@@ -22,16 +22,27 @@ const PAGE: [u8; 4096] = [0x5a; 4096];
 /// What was measured on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Machine {
+    /// The processor.
     pub cpu: String,
+    /// How many processors this process may use.
     pub cores: u64,
+    /// All memory.
     pub memory_gib: f64,
+    /// The version of Linux.
     pub kernel: String,
+    /// What the data directories lie on.
     pub file_system: String,
+    /// As the kernel tells it, at the start.
     pub load_average: String,
+    /// What it takes to make a page durable, at the start.
     pub fdatasync_p50_us: f64,
+    /// What it takes at most, but for one in a hundred.
     pub fdatasync_p99_us: f64,
+    /// The version of the server.
     pub callgate: String,
+    /// The commit that it was built from; empty when nobody said.
     pub commit: String,
+    /// The compiler that built it; empty when nobody said.
     pub rustc: String,
 }
 

@@ -7,16 +7,24 @@ use prost::bytes::{Buf as _, Bytes, BytesMut};
 
 use super::Target;
 
+/// The kind of a frame with a piece of a message.
 pub const DATA: u8 = 0;
+/// The kind of a frame with headers, or with what follows a message.
 pub const HEADERS: u8 = 1;
+/// The kind of a frame that breaks a stream off.
 pub const RST_STREAM: u8 = 3;
+/// The kind of a frame with settings.
 pub const SETTINGS: u8 = 4;
+/// The kind of a frame that asks whether the other side lives.
 pub const PING: u8 = 6;
+/// The kind of a frame that ends a connection.
 pub const GOAWAY: u8 = 7;
+/// The kind of a frame that lets the other side send more.
 pub const WINDOW_UPDATE: u8 = 8;
 
-/// The flag of the last frame of a stream, and of an acknowledgement.
+/// The flag of the last frame of a stream.
 pub const END_STREAM: u8 = 1;
+/// The flag of an acknowledgement.
 pub const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -35,9 +43,13 @@ const NEWEST: usize = 62;
 /// One frame.
 #[derive(Debug)]
 pub struct Frame {
+    /// One of the kinds.
     pub kind: u8,
+    /// Its flags.
     pub flags: u8,
+    /// Its stream; 0 is the connection.
     pub stream: u32,
+    /// What it carries.
     pub payload: Bytes,
 }
 

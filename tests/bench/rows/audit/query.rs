@@ -69,7 +69,7 @@ async fn asked(admin: &Client, question: &Question, count: u32) -> anyhow::Resul
     let (times, samples) = (samples.len(), samples.sorted());
     let given_up = if whole { "" } else { ", and given up" };
     let measured = format!(
-        "p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, max {:.1} ms of {times}; {found} entries on {pages} pages{given_up}",
+        "p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, max {:.1} ms of {times}; {found} entries, pages: {pages}{given_up}",
         ms(samples.p50()),
         ms(samples.p95()),
         ms(samples.p99()),
