@@ -1,26 +1,25 @@
 //! The yardstick: a tonic service that does nothing.
 //!
-//! It takes any bytes as the request of one unary method and answers with the same bytes each time. It neither
-//! decodes nor encodes protobuf, knows no credentials and keeps nothing: what remains is HTTP/2 and gRPC framing,
-//! which no service on tonic can be faster than. It is a process of its own, and ends when its standard input does.
+//! It is the generated service of the same messages, with handlers that know nothing: it decodes each request and
+//! answers with the same message each time. It knows no credentials and keeps nothing: what remains is what
+//! every service on tonic pays for these messages. It is a process of its own, and ends when its standard input
+//! does.
 
 use std::{
-    convert::Infallible,
-    future::{Ready, ready},
     io::{Write as _, stdout},
     path::Path,
-    pin::Pin,
-    task::{Context, Poll},
 };
 
 use anyhow::Context as _;
-use prost::bytes::{Buf as _, BufMut as _, Bytes};
+use callgate::proto::v1::{
+    AuthorizeToolRequest, AuthorizeToolResponse, CancelApprovalRequest, CancelApprovalResponse,
+    ReportOutcomeRequest, ReportOutcomeResponse, RequestApprovalRequest, RequestApprovalResponse,
+    gate_service_server::{GateService, GateServiceServer},
+};
+use prost::Message as _;
 use tokio::io::AsyncReadExt as _;
 use tonic::{
     Request, Response, Status,
-    body::Body,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    server::{Grpc, NamedService, UnaryService},
     transport::{Server, server::TcpIncoming},
 };
 
@@ -34,7 +33,8 @@ pub async fn serve(answer: &Path) -> anyhow::Result<()> {
     let incoming = TcpIncoming::bind(address).context("cannot listen")?.with_nodelay(Some(true));
     let address = incoming.local_addr().context("no address")?;
     writeln!(stdout(), "{address}").context("cannot say the address")?;
-    let echo = Echo { answer: answer.into() };
+    let answer = AuthorizeToolResponse::decode(answer.as_slice()).context("the answer is none")?;
+    let echo = GateServiceServer::new(Echo { answer });
     let over = async {
         let mut rest = vec![];
         // Whether it ends or breaks: whoever started this is gone.
@@ -48,74 +48,39 @@ pub async fn serve(answer: &Path) -> anyhow::Result<()> {
     }
 }
 
-#[derive(Clone)]
 struct Echo {
-    answer: Bytes,
+    answer: AuthorizeToolResponse,
 }
 
-impl NamedService for Echo {
-    // The load generator sends the same bytes to both servers.
-    const NAME: &'static str = "callgate.v1.GateService";
-}
+#[tonic::async_trait]
+impl GateService for Echo {
+    type RequestApprovalStream = tokio_stream::Empty<Result<RequestApprovalResponse, Status>>;
 
-impl tower::Service<http::Request<Body>> for Echo {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+    async fn authorize_tool(
+        &self,
+        _request: Request<AuthorizeToolRequest>,
+    ) -> Result<Response<AuthorizeToolResponse>, Status> {
+        Ok(Response::new(self.answer.clone()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let echo = self.clone();
-        Box::pin(async move { Ok(Grpc::new(Raw).unary(echo, request).await) })
-    }
-}
-
-impl UnaryService<Bytes> for Echo {
-    type Response = Bytes;
-    type Future = Ready<Result<Response<Bytes>, Status>>;
-
-    fn call(&mut self, _request: Request<Bytes>) -> Self::Future {
-        ready(Ok(Response::new(self.answer.clone())))
-    }
-}
-
-/// Messages as they are.
-#[derive(Clone, Copy, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
+    async fn request_approval(
+        &self,
+        _request: Request<RequestApprovalRequest>,
+    ) -> Result<Response<Self::RequestApprovalStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
     }
 
-    fn decoder(&mut self) -> Self {
-        Self
+    async fn cancel_approval(
+        &self,
+        _request: Request<CancelApprovalRequest>,
+    ) -> Result<Response<CancelApprovalResponse>, Status> {
+        Ok(Response::new(CancelApprovalResponse::default()))
     }
-}
 
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(bytes.copy_to_bytes(bytes.remaining())))
+    async fn report_outcome(
+        &self,
+        _request: Request<ReportOutcomeRequest>,
+    ) -> Result<Response<ReportOutcomeResponse>, Status> {
+        Ok(Response::new(ReportOutcomeResponse::default()))
     }
 }
