@@ -105,7 +105,8 @@ impl<'a> Recomputation<'a> {
                 // Nothing more can be read, and the end finds what is missing.
                 return Ok(false);
             };
-            let (mut verifier, size) = (self.verifier.clone(), self.size);
+            let (before, size) = (self.checked(), self.size);
+            let mut verifier = std::mem::replace(&mut self.verifier, Verifier::new(vec![]));
             let hashing = beside(move || -> Result<Verifier, Broken> {
                 for segment in &segments {
                     if verifier.size() < size {
@@ -115,7 +116,6 @@ impl<'a> Recomputation<'a> {
                 Ok(verifier)
             });
             let (hashed, ahead) = tokio::join!(hashing, self.read(next));
-            let before = self.checked();
             self.verifier = hashed??;
             self.ahead = Some(ahead?);
             if self.checked() == before {
