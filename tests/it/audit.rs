@@ -121,8 +121,8 @@ async fn a_copy_verifies_with_the_key_that_was_kept_and_not_without() {
     assert!(matches!(broken, VerifyError::Broken { .. }), "no stored checkpoint is signed with it: {broken}");
     let note = offline(&service.data(), &[kept(&other.checkpoint)]).await.unwrap_err();
     assert!(matches!(&note, VerifyError::Note { line: 5, .. }), "{note}");
-    let none = offline(&service.data(), &[kept("nothing\n")]).await.unwrap_err();
-    assert!(matches!(none, VerifyError::Empty(_)), "{none}");
+    let empty = offline(&service.data(), &[kept("nothing\n")]).await.unwrap_err();
+    assert!(matches!(empty, VerifyError::Empty(_)), "{empty}");
     let absent = offline(&copy.path().join("nowhere"), &[]).await.unwrap_err();
     assert!(matches!(absent, VerifyError::Absent(_)), "{absent}");
 }

@@ -213,7 +213,7 @@ async fn check(course: Course) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn a_search_finds_what_looking_at_each_entry_finds_however_it_is_paged_while_the_log_grows(
