@@ -221,7 +221,7 @@ impl Caller {
             _ => self.vote(&opened.approval, Verdict::Approve).await,
         };
         self.follow(opened).await;
-        if decided.is_none_or(|decided| decided.state() != ApprovalState::Approved) {
+        if decided.state() != ApprovalState::Approved {
             return;
         }
         let request = request_id().unwrap();
@@ -246,8 +246,8 @@ impl Caller {
         }
     }
 
-    /// Votes, sometimes twice with the same request; nothing when it was too late.
-    async fn vote(&mut self, approval: &Approval, verdict: Verdict) -> Option<Approval> {
+    /// Votes, sometimes twice with the same request.
+    async fn vote(&mut self, approval: &Approval, verdict: Verdict) -> Approval {
         let request = DecideRequest {
             approval_id: approval.approval_id.clone(),
             verdict: verdict.into(),
@@ -255,19 +255,19 @@ impl Caller {
             request_id: request_id().unwrap(),
             ..Default::default()
         };
-        let mut decided = None;
+        let mut decided = Approval::default();
         for _ in 0..=u64::from(self.dice.below(4) == 0) {
             let answer = self
                 .world
                 .known(async |ways| Ok(ways.admin().review().decide(request.clone()).await?.into_inner()))
                 .await;
-            decided = in_time(answer)?.approval;
-            self.world.history.decided(&request, decided.as_ref().unwrap());
+            decided = answer.unwrap().approval.unwrap();
+            self.world.history.decided(&request, &decided);
         }
         decided
     }
 
-    async fn cancel(&self, approval: &Approval) -> Option<Approval> {
+    async fn cancel(&self, approval: &Approval) -> Approval {
         let request = CancelApprovalRequest {
             approval_id: approval.approval_id.clone(),
             reason: "changed its mind".into(),
@@ -277,9 +277,9 @@ impl Caller {
             .world
             .known(async |ways| Ok(ways.gate().gate().cancel_approval(request.clone()).await?.into_inner()))
             .await;
-        let cancelled = in_time(answer)?.approval.unwrap();
+        let cancelled = answer.unwrap().approval.unwrap();
         self.world.history.cancelled(&request.request_id, &cancelled);
-        Some(cancelled)
+        cancelled
     }
 
     /// Reads the stream to its end, coming back whenever it breaks.
@@ -344,13 +344,5 @@ impl Caller {
             .await
             .unwrap();
         self.world.history.checkpoint(&given.into_inner().checkpoint);
-    }
-}
-
-/// The answer, unless it came too late for the approval.
-fn in_time<T>(answer: Result<T, Status>) -> Option<T> {
-    match answer {
-        Err(status) if status.code() == Code::FailedPrecondition => None,
-        answer => Some(answer.unwrap()),
     }
 }
