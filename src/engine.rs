@@ -216,6 +216,12 @@ impl Engine {
         Ok(self.store.poll().await?)
     }
 
+    /// Whether the room kept for a full disk is given up.
+    #[must_use]
+    pub fn is_reserve_spent(&self) -> bool {
+        self.store.is_reserve_spent()
+    }
+
     /// How far the service's time is ahead of the wall clock.
     #[must_use]
     pub fn clock_lead(&self) -> Duration {

@@ -45,6 +45,10 @@ pub const READINESS: [&str; 6] = [
 /// The name of the health that says only that the process runs, and never asks the database.
 pub const LIVENESS: &str = "liveness";
 
+/// The name of the health that says whether the disk reserve is there: `NOT_SERVING` is an alarm, and no reason to
+/// send callers elsewhere.
+pub const DISK_RESERVE: &str = "disk_reserve";
+
 /// What the handlers share.
 #[derive(Clone)]
 pub(crate) struct Shared {

@@ -372,6 +372,9 @@ pub trait Store: AuditLog {
     /// Looks for commits of other processes, and tells about them.
     async fn poll(&self) -> Result<(), StoreError>;
 
+    /// Whether the disk was full, so that the room kept for decisions is given up and not back yet.
+    fn is_reserve_spent(&self) -> bool;
+
     /// How far the service's time is ahead of the wall clock.
     fn clock_lead(&self) -> Duration;
 

@@ -3,7 +3,7 @@
 //! Ready means that the last round trip to the database is less than 5 s old, that the last write wasn't
 //! refused for want of room, and that the service's time isn't far ahead of the wall clock. Living means that
 //! the runtime answers and the loop that feeds the writer ticks; it never asks the database, so that a database
-//! that is away doesn't have every server restarted.
+//! that is away doesn't have every server restarted. A name of its own tells whether the disk reserve is there.
 
 use std::{
     convert::Infallible,
@@ -49,6 +49,7 @@ impl Health {
         let reporter = HealthReporter::new();
         grpc::report(&reporter, false).await;
         reporter.set_service_status(grpc::LIVENESS, ServingStatus::Serving).await;
+        reporter.set_service_status(grpc::DISK_RESERVE, ServingStatus::Serving).await;
         Self {
             reporter,
             clock_skew_max: config.store.clock_skew_max,
@@ -78,13 +79,22 @@ impl Health {
         self.reporter.set_service_status(grpc::LIVENESS, living).await;
     }
 
+    /// Says whether the disk reserve is there, unless the end was told.
+    async fn tell_reserve(&self, spent: bool) {
+        let is_over = self.is_over.lock().await;
+        if !*is_over {
+            let status = if spent { ServingStatus::NotServing } else { ServingStatus::Serving };
+            self.reporter.set_service_status(grpc::DISK_RESERVE, status).await;
+        }
+    }
+
     /// Says that the server is ending, and ends who watches.
     pub(super) async fn stop(&self) {
         let mut is_over = self.is_over.lock().await;
         *is_over = true;
         grpc::report(&self.reporter, false).await;
         let mut reporter = self.reporter.clone();
-        for name in grpc::READINESS.into_iter().chain([grpc::LIVENESS]) {
+        for name in grpc::READINESS.into_iter().chain([grpc::LIVENESS, grpc::DISK_RESERVE]) {
             reporter.clear_service_status(name).await;
         }
     }
@@ -126,6 +136,7 @@ impl Health {
             let ticked = Duration::from_millis(self.ticked_ms.load(Ordering::Acquire));
             let living = now.saturating_sub(ticked) < TICK_AGE_MAX;
             self.tell(ready, living).await;
+            self.tell_reserve(engine.is_reserve_spent()).await;
         }
     }
 }

@@ -60,6 +60,7 @@ struct SqliteStore {
     queue: Mutex<Option<mpsc::Sender<Message>>>,
     time: Arc<ServiceTime>,
     last_write: Arc<LastWrite>,
+    reserve: Arc<Reserve>,
     writer_ended: CancellationToken,
     lock: Mutex<Option<Arc<Lock>>>,
 }
@@ -84,6 +85,7 @@ pub(super) async fn open(
         queue: Mutex::new(Some(sender)),
         time: Arc::new(ServiceTime::new(clock)),
         last_write: Arc::new(LastWrite::new(Arc::clone(&reserve))),
+        reserve: Arc::clone(&reserve),
         writer_ended: CancellationToken::new(),
         lock: Mutex::new(Some(Arc::clone(&lock))),
     };
@@ -157,6 +159,10 @@ impl Store for SqliteStore {
             Err(StoreError::QueueFull) => Ok(()),
             polled => polled,
         }
+    }
+
+    fn is_reserve_spent(&self) -> bool {
+        self.reserve.is_spent()
     }
 
     fn clock_lead(&self) -> Duration {

@@ -99,8 +99,8 @@ impl Outage {
 mod tests {
     use super::*;
 
-    fn fault() -> Option<StoreError> {
-        Some(StoreError::Unavailable("full".into()))
+    fn fault() -> StoreError {
+        StoreError::Unavailable("full".into())
     }
 
     #[test]
@@ -108,11 +108,11 @@ mod tests {
         let (mut outage, start) = (Outage::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(outage.note(None, start), None, "what works is no news");
-        assert_eq!(outage.note(fault(), start), Some(Tell::Fails(1)));
+        assert_eq!(outage.note(Some(fault()), start), Some(Tell::Fails(1)));
         for second in 1..60 {
-            assert_eq!(outage.note(fault(), after(second)), None);
+            assert_eq!(outage.note(Some(fault()), after(second)), None);
         }
-        assert_eq!(outage.note(fault(), after(60)), Some(Tell::Fails(60)));
+        assert_eq!(outage.note(Some(fault()), after(60)), Some(Tell::Fails(60)));
         assert_eq!(outage.note(None, after(61)), Some(Tell::Works(Duration::from_secs(61))));
         assert_eq!(outage.note(None, after(62)), None);
         assert!(outage.error.is_none());
@@ -122,8 +122,8 @@ mod tests {
     fn the_end_is_told_whenever_the_fault_was() {
         let (mut outage, start) = (Outage::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        outage.note(fault(), start);
-        outage.note(fault(), after(1));
+        outage.note(Some(fault()), start);
+        outage.note(Some(fault()), after(1));
         assert_eq!(outage.note(None, after(2)), Some(Tell::Works(Duration::from_secs(2))));
     }
 
@@ -133,11 +133,11 @@ mod tests {
         let mut told = 0;
         for second in 0..60 {
             let now = start + Duration::from_secs(second);
-            told += usize::from(outage.note(fault(), now).is_some());
+            told += usize::from(outage.note(Some(fault()), now).is_some());
             told += usize::from(outage.note(None, now).is_some());
         }
         assert_eq!(told, 2);
         let later = start + Duration::from_mins(1);
-        assert_eq!(outage.note(fault(), later), Some(Tell::Fails(60)));
+        assert_eq!(outage.note(Some(fault()), later), Some(Tell::Fails(60)));
     }
 }

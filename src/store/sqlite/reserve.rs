@@ -38,7 +38,7 @@ const FULL_PART: u64 = 8;
 /// What is written at a time where a file system can't allocate.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Where st_blocks counts in, whatever the file system's own blocks are.
+/// What `st_blocks` counts in, whatever the file system's own blocks are.
 ///
 /// Source: stat(3type).
 const BLOCK_BYTES: u64 = 512;
@@ -188,7 +188,7 @@ fn allocate(file: &fs::File, bytes: u64) -> io::Result<()> {
 /// Does what [`allocate`] does where the file system doesn't.
 fn write_zeros(mut file: &fs::File, bytes: u64) -> io::Result<()> {
     use io::Write as _;
-    let zeros = [0; CHUNK_BYTES];
+    let zeros = vec![0; CHUNK_BYTES];
     let mut left = usize::try_from(bytes).map_err(io::Error::other)?;
     while left > 0 {
         let chunk = zeros.get(..left.min(CHUNK_BYTES)).unwrap_or(&zeros);

@@ -36,10 +36,11 @@ fn fill(filler: &Path) {
     }
 }
 
-async fn until_ready(server: &Process, ready: bool, meanwhile: impl Fn()) -> Duration {
+/// Waits until the server's health under a name is as it should be; how long that took.
+async fn until(server: &Process, name: &str, serving: bool, meanwhile: impl Fn()) -> Duration {
     let start = Instant::now();
-    while server.is_ready().await != ready {
-        assert!(start.elapsed() < STUCK, "it never says that it is ready: {ready}");
+    while server.is_serving(name).await != serving {
+        assert!(start.elapsed() < STUCK, "it never says of `{name}`: {serving}");
         meanwhile();
     }
     start.elapsed()
@@ -69,10 +70,11 @@ async fn fill_again_and_again() {
         server.line_with("the reserve was given up").await;
         assert!(!reserve.exists());
         load.more(5).await;
-        until_ready(&server, true, || ()).await;
+        until(&server, "disk_reserve", false, || ()).await;
+        until(&server, "", true, || ()).await;
 
         fill(&filler);
-        flips.push(until_ready(&server, false, || fill(&filler)).await);
+        flips.push(until(&server, "", false, || fill(&filler)).await);
         assert_eq!(server.lines_with("the database can't be written").len(), 1, "said once");
 
         fs::remove_file(&filler).unwrap();
@@ -82,7 +84,8 @@ async fn fill_again_and_again() {
         server.line_with("the database can be written again").await;
         server.line_with("the disk reserve is back").await;
         assert_eq!(fs::metadata(&reserve).unwrap().len(), 512 << 10);
-        until_ready(&server, true, || ()).await;
+        until(&server, "", true, || ()).await;
+        until(&server, "disk_reserve", true, || ()).await;
 
         let history = load.finish().await;
         let found = check(&history, &data).await;

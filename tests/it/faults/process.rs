@@ -108,10 +108,10 @@ impl Process {
         Endpoint::from_shared(format!("http://{}", self.address)).unwrap()
     }
 
-    /// Whether it says that it is ready.
-    pub async fn is_ready(&self) -> bool {
+    /// Whether it says under this name that it is well.
+    pub async fn is_serving(&self, name: &str) -> bool {
         let mut health = HealthClient::new(self.endpoint().connect_lazy());
-        let told = health.check(HealthCheckRequest::default()).await;
+        let told = health.check(HealthCheckRequest { service: name.into() }).await;
         told.is_ok_and(|told| told.into_inner().status() == ServingStatus::Serving)
     }
 
