@@ -29,6 +29,8 @@ mod policies;
 #[cfg(test)]
 mod redemption;
 #[cfg(test)]
+mod review;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod separation;
