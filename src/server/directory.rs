@@ -56,7 +56,8 @@ impl Directory {
     pub(super) fn key(&self) -> anyhow::Result<Zeroizing<[u8; KEY_BYTES]>> {
         let path = self.path.join(KEY);
         if !path.exists() {
-            if self.path.join(DATABASE).exists() {
+            // A server that starts at the same time makes the key before the database, so it is looked for again.
+            if self.path.join(DATABASE).exists() && !path.exists() {
                 bail!(
                     "`{}` is missing though there is a database: its pending arguments and checkpoints need this key; restore it from where it is kept",
                     path.display()

@@ -13,6 +13,8 @@ mod docs;
 #[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
+mod expiry;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod hardship;
@@ -27,6 +29,8 @@ mod log_lines;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod redemption;
 #[cfg(test)]
 mod review;
@@ -36,6 +40,8 @@ mod scenarios;
 mod separation;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod several;
 #[cfg(test)]
 mod source;
 #[cfg(test)]

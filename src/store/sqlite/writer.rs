@@ -293,14 +293,19 @@ impl Writer {
         Ok(Some(session.working.take_over(finished)))
     }
 
-    /// Begins a transaction that may write, trying again while another process has the lock.
+    /// Begins a transaction that may write, trying again while another process has the lock. Once that was in
+    /// vain it is tried only once, until it succeeds: who asked meanwhile has waited already.
     async fn begin(&self, connection: &mut SqliteConnection) -> Result<(), Failure> {
+        let patience = match self.last_write.error() {
+            Some(_) => Duration::ZERO,
+            None => self.options.write_retry_timeout,
+        };
         let start = Instant::now();
         let mut pause = Duration::from_millis(1);
         loop {
             match sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await {
                 Ok(_) => return Ok(()),
-                Err(error) if is_busy(&error) && start.elapsed() < self.options.write_retry_timeout => {
+                Err(error) if is_busy(&error) && start.elapsed() < patience => {
                     sleep(jitter(pause)).await;
                     pause = (pause * 2).min(BEGIN_PAUSE_MAX);
                 }
