@@ -6,14 +6,17 @@
 use std::{fmt::Write as _, time::Duration};
 
 mod cancelled;
+mod clock;
 mod disk;
 mod invariants;
 mod kill;
 mod load;
+mod locked;
 mod mount;
 mod power;
 mod process;
 mod shutdown;
+mod unknown;
 
 /// How long a wait for something takes that comes at once; only a hang meets it.
 const STUCK: Duration = Duration::from_mins(1);
