@@ -267,8 +267,6 @@ fn background(
     let pulse = health.clone();
     tasks.spawn("poll", OnFailure::Stop, async move {
         while !stopping.is_cancelled() {
-            // Counted from before the look, so that a slow one doesn't put off the next.
-            let next = pace.sleep_until_after(every);
             if let Err(error) = of.poll().await {
                 tracing::debug!(
                     reason = error.reason.as_str(),
@@ -278,7 +276,7 @@ fn background(
             pulse.tick(pace.monotonic());
             tokio::select! {
                 () = stopping.cancelled() => {}
-                () = next => {}
+                () = pace.sleep_until_after(every) => {}
             }
         }
         Ok::<(), std::convert::Infallible>(())

@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     domain::{
         action::ActionDigest,
-        approval::{Approval, Event, StateName},
+        approval::{Approval, Event},
         audit,
         id::{ApprovalId, CredentialId, GrantId, RequestId},
         lifecycle::Step,
@@ -34,9 +34,12 @@ use crate::{
 };
 
 pub mod audit_log;
+mod list;
 pub mod options;
 mod row;
 mod sqlite;
+
+pub use list::{ApprovalFilter, Cursor, Page};
 
 /// A future that borrows what it works on.
 pub type BoxFuture<'t, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 't>>;
@@ -147,28 +150,6 @@ pub struct Counts {
     pub pending_of_user: u64,
     /// Requests made for the user since the time asked about.
     pub requests_of_user: u64,
-}
-
-/// Which approvals to list; everything given must fit.
-#[derive(Debug, Clone, Default)]
-pub struct ApprovalFilter {
-    /// In one of these states; empty means any.
-    pub states: Vec<StateName>,
-    /// Of this tool.
-    pub tool: Option<Name>,
-    /// Of this subject user.
-    pub user: Option<Name>,
-    /// Only those with a grant that is neither spent nor revoked and ends after this time.
-    pub open_grant_at: Option<Timestamp>,
-}
-
-/// A place in a list that is ordered by creation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor {
-    /// The creation time of the last one seen.
-    pub create_time: Timestamp,
-    /// Its id, for those created at the same time.
-    pub id: [u8; 16],
 }
 
 /// What a commit changed, told to the world after it is durable.
@@ -447,15 +428,6 @@ pub trait Store: AuditLog {
 
     /// Finishes what was accepted and lets go of the database.
     async fn close(&self);
-}
-
-/// A piece of a list.
-#[derive(Debug, Clone, Copy)]
-pub struct Page {
-    /// Begins after this place; none means at the start.
-    pub after: Option<Cursor>,
-    /// How many at most.
-    pub limit: u32,
 }
 
 /// Runs an operation in a transaction; its value, once that is durable.

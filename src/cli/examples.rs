@@ -36,9 +36,17 @@ Examples:
   callgate approvals approve 3f9a1c22 --reason 'looked at it'
   callgate approvals reject 3f9a1c22 --reason 'not on a Friday'
   callgate approvals grants
+  callgate approvals review --continuous
+  callgate approvals watch --mine
 
 A CRITICAL action is approved only when you type the beginning of its digest, or
-pass it with --digest.";
+pass it with --digest.
+
+`review` is for people, on a screen; `?` shows its keys. `watch` is for scripts:
+JSON lines with the fields event, time, approval, message. First PENDING for each
+one that is, then LISTED; then OPENED, JOINED, VOTED, CHANGED, APPROVED, REJECTED,
+EXPIRED, CANCELLED, LEFT (not in the list any more, but not known to have ended),
+DISCONNECTED, RECONNECTED. What opens and ends between two questions isn't told.";
 
 /// Of `request`.
 pub const REQUEST: &str = "\

@@ -63,7 +63,6 @@ fn cut_note(bytes: usize) -> String {
 }
 
 /// The characters of escaped text, an escape in one piece.
-#[must_use]
 pub fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {

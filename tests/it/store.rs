@@ -329,6 +329,8 @@ macro_rules! suites {
                     approvals::a_page_reads_everything_that_belongs_to_its_approvals,
                     approvals::a_short_id_finds_exact_prefixes_pending_first,
                     approvals::what_is_due_is_found_earliest_first,
+                    approvals::overdue_ones_end_together_and_read_back_as_one_by_one,
+                    approvals::an_end_that_is_not_due_undoes_all_that_were_to_end_with_it,
                     approvals::open_grants_and_rejections_are_found_by_action,
                     approvals::a_redemption_is_found_by_its_request,
                     approvals::limits_are_counted,

@@ -39,22 +39,26 @@ pub(super) async fn prepare(path: &Path, options: &Options) -> Result<Lock, Stor
         return alone(file, path, options).await;
     }
     let start = tokio::time::Instant::now();
+    let mut is_old = false;
     loop {
         // Whoever holds it alone is about to be done: it migrates, or restores.
         if try_lock(file.try_lock_shared())? {
             if is_current_file(path, options).await? {
                 return Ok(Lock { _file: file });
             }
+            is_old = true;
             file.unlock().map_err(|error| io(path, &error))?;
         }
         if try_lock(file.try_lock())? {
             migrate(path, options).await?;
             file.unlock().map_err(|error| io(path, &error))?;
         } else if start.elapsed() > PATIENCE {
-            return Err(StoreError::Unavailable(format!(
-                "`{}` has to be migrated and another process uses it: stop that one first",
-                path.display()
-            )));
+            let why = if is_old {
+                "has to be migrated and another process uses it: stop that one first"
+            } else {
+                "is kept by another process for itself: wait until its maintenance is done"
+            };
+            return Err(StoreError::Unavailable(format!("`{}` {why}", path.display())));
         } else {
             tokio::time::sleep(PAUSE).await;
         }

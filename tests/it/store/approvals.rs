@@ -348,3 +348,61 @@ pub async fn tenants_do_not_see_each_other(database: &Database) {
     opened.insert(&theirs).await.unwrap();
     assert_eq!(store.approval(&other, theirs.id).await.unwrap(), Some(theirs));
 }
+
+/// Ends approvals of `acme` together, as read or as they are given.
+async fn expire(opened: &Opened, ids: Vec<ApprovalId>, as_given: Vec<Approval>) -> Result<usize, StoreError> {
+    write(&*opened.store, move |transaction| {
+        let (ids, as_given) = (ids.clone(), as_given.clone());
+        Box::pin(async move {
+            let read = transaction.overdue(&name("acme"), &ids).await?;
+            let overdue = read.into_iter().map(|(_, read)| read.unwrap());
+            let mut steps = vec![];
+            for mut approval in overdue.chain(as_given) {
+                approval.expire_time = approval.expire_time.min(transaction.now());
+                let waited = approval.id == ids[0];
+                steps.push(lifecycle::expire(approval, waited, transaction.now()).unwrap());
+            }
+            transaction.expire_approvals(&name("acme"), &steps).await?;
+            Ok(steps.len())
+        })
+    })
+    .await
+}
+
+pub async fn overdue_ones_end_together_and_read_back_as_one_by_one(database: &Database) {
+    let opened = database.open().await;
+    let tenant = opened.tenant("acme").await;
+    for number in 1..=4 {
+        opened.insert(&approval(number)).await.unwrap();
+    }
+    opened.clock.advance(Duration::from_secs(303));
+    let ids: Vec<_> = (1..=4).map(|number| approval(number).id).collect();
+    assert_eq!(expire(&opened, ids.clone(), vec![]).await.unwrap(), 3, "the fourth isn't due");
+    assert_eq!(expire(&opened, ids, vec![]).await.unwrap(), 0);
+    for number in 1..=3 {
+        let (expired, event) = lifecycle::expire(approval(number), number == 1, at(303)).unwrap();
+        let stored = opened.store.approval(&tenant, expired.id).await.unwrap().unwrap();
+        assert_eq!(stored, expired);
+        assert_eq!(opened.store.sealed_arguments(&tenant, expired.id).await.unwrap(), None);
+        assert_eq!(opened.store.events_after(&tenant, expired.id, 1, 10).await.unwrap(), [event]);
+    }
+    assert_eq!(opened.store.sealed_arguments(&tenant, approval(4).id).await.unwrap().unwrap(), b"sealed");
+    let told = opened.told(|committed| committed.moved.len() == 3).await;
+    assert!(told.moved.iter().all(|(of, _, sequence)| *of == tenant && *sequence == 2));
+}
+
+pub async fn an_end_that_is_not_due_undoes_all_that_were_to_end_with_it(database: &Database) {
+    let opened = database.open().await;
+    let tenant = opened.tenant("acme").await;
+    for number in 1..=2 {
+        opened.insert(&approval(number)).await.unwrap();
+    }
+    opened.clock.advance(Duration::from_secs(301));
+    let ids = vec![approval(1).id];
+    let refused = expire(&opened, ids, vec![approval(2)]).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    for number in 1..=2 {
+        let stored = opened.store.approval(&tenant, approval(number).id).await.unwrap().unwrap();
+        assert_eq!(stored, approval(number));
+    }
+}

@@ -146,6 +146,52 @@ async fn a_corrupt_row_is_named() {
 }
 
 #[tokio::test]
+async fn an_overdue_approval_that_cannot_be_read_is_named_among_the_others() {
+    let database = Database::sqlite();
+    let opened = database.open().await;
+    opened.tenant("acme").await;
+    for number in 1..=2 {
+        opened.insert(&approval(number)).await.unwrap();
+    }
+    execute(
+        &database,
+        "DROP TRIGGER approvals_stay_bound;
+         UPDATE approvals SET requirement = '[]' WHERE approval_id = x'01010101010101010101010101010101'",
+    )
+    .await
+    .unwrap();
+    opened.clock.advance(Duration::from_secs(400));
+    let read = write(&*opened.store, |transaction| {
+        Box::pin(async move { transaction.overdue(&name("acme"), &[approval(1).id, approval(2).id]).await })
+    });
+    let mut read = read.await.unwrap();
+    read.sort_by_key(|(id, _)| *id);
+    let [(first, Err(StoreError::Inconsistent { .. })), (second, Ok(whole))] = read.as_slice() else {
+        panic!("{read:?}")
+    };
+    assert_eq!((*first, *second, whole), (approval(1).id, approval(2).id, &approval(2)));
+}
+
+#[tokio::test]
+async fn a_start_that_has_to_migrate_waits_for_the_server_that_runs() {
+    let database = Database::sqlite();
+    let one = database.open().await;
+    // As the file of an older server: the newest migration is still to come.
+    execute(&database, "DROP INDEX approvals_pending_list; DELETE FROM _sqlx_migrations WHERE version = 3")
+        .await
+        .unwrap();
+    let two = database.open();
+    let closing = async {
+        one.append("acme").await.unwrap();
+        one.store.close().await;
+    };
+    let (two, ()) = tokio::join!(two, closing);
+    two.append("acme").await.unwrap();
+    // Made again, or it couldn't be dropped.
+    execute(&database, "DROP INDEX approvals_pending_list").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_tree_that_contradicts_itself_is_refused() {
     let database = Database::sqlite();
     database.open().await.store.close().await;

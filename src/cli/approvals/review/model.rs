@@ -18,7 +18,7 @@ use super::super::{
     remarks::{Extent, Remark, remarks},
 };
 
-pub(in super::super) use reading::{Step, Whole};
+pub(in super::super) use reading::{Standing, Step, Whole};
 
 /// The lines of the screen that don't belong to the list or the sheet: title, notice, prompt, keys.
 pub(super) const CHROME_ROWS: usize = 5;
@@ -140,8 +140,8 @@ pub(super) struct Model {
     pub(super) selected: Option<String>,
     /// The beginning of an id, as far as it is typed.
     pub(super) typed: String,
-    /// Whether a row was chosen among those whose ids begin so.
-    is_chosen: bool,
+    /// What was typed when a row was last chosen among those whose ids begin so.
+    chosen_for: Option<String>,
     /// The approval that is shown whole; none while the list is shown.
     pub(super) whole: Option<Whole>,
     pub(super) notice: Option<Notice>,
@@ -165,7 +165,7 @@ impl Model {
             waiting: Vec::new(),
             selected: None,
             typed: String::new(),
-            is_chosen: false,
+            chosen_for: None,
             whole: None,
             notice: None,
             tally: Tally::default(),
@@ -322,7 +322,7 @@ impl Model {
         let visible = self.visible();
         let row = visible.get(position.min(visible.len().saturating_sub(1)));
         self.selected = row.map(|row| row.approval_id.clone());
-        self.is_chosen = true;
+        self.chosen_for = Some(self.typed.clone());
     }
 
     fn type_id(&mut self, digit: char) {
@@ -333,14 +333,13 @@ impl Model {
             self.typed = before;
             return;
         }
-        self.is_chosen = false;
         self.select_near(0);
     }
 
     fn enter(&mut self) -> Option<Effect> {
         let visible = self.visible();
         let count = visible.len();
-        if !self.typed.is_empty() && count > 1 && !self.is_chosen {
+        if !self.typed.is_empty() && count > 1 && self.chosen_for.as_ref() != Some(&self.typed) {
             let text = format!("{count} ids begin with `{}`: choose one with the arrow keys", self.typed);
             self.tell(Tone::Warning, text);
             return None;
@@ -369,13 +368,11 @@ impl Model {
         self.waiting.retain(|row| !self.decided.contains(&row.approval_id));
         self.whole = None;
         self.typed.clear();
-        match next {
-            Some(next) => Some(self.open(next)),
-            None => {
-                self.select_near(position);
-                self.quit_if_through()
-            }
+        if let Some(next) = next {
+            return Some(self.open(next));
         }
+        self.select_near(position);
+        self.quit_if_through()
     }
 
     fn is_to_decide(&self, approval: &Approval) -> bool {

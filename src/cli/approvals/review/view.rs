@@ -19,7 +19,7 @@ use super::{
         super::{table::Tone, text, time},
         remarks::Extent,
     },
-    model::{CHROME_ROWS, Model, Step, Whole},
+    model::{CHROME_ROWS, Model, Standing, Step, Whole},
 };
 
 /// What the keys do, as `?` shows it.
@@ -160,7 +160,7 @@ impl Canvas<'_> {
         let title = format!(
             "{} · {} · lines {}-{last} of {}{}",
             text::escaped(&whole.approval.short_id),
-            if whole.is_over { "over".to_owned() } else { left(&whole.approval, model) },
+            if whole.standing == Standing::Over { "over".to_owned() } else { left(&whole.approval, model) },
             whole.scroll + 1,
             whole.lines.len(),
             if model.is_away { " · RECONNECTING" } else { "" }
@@ -175,7 +175,7 @@ impl Canvas<'_> {
     fn prompt(&mut self, model: &Model, whole: &Whole, row: usize) -> Option<Position> {
         let id = text::escaped(&whole.approval.short_id);
         let (question, typed) = match whole.step {
-            Step::Reading if !whole.is_read && !whole.is_over => ("reading all of it".to_owned(), None),
+            Step::Reading if whole.standing == Standing::Listed => ("reading all of it".to_owned(), None),
             Step::Reading => {
                 let rest = whole.lines.len().saturating_sub(whole.seen);
                 let more = if rest > 0 { format!("{rest} more lines below") } else { String::new() };
@@ -215,10 +215,10 @@ fn position(column: usize, row: usize) -> Option<Position> {
 
 /// The keys that matter at this moment.
 fn keys_line(model: &Model) -> &'static str {
-    match model.whole.as_ref().map(|whole| (whole.step, whole.is_over)) {
+    match model.whole.as_ref().map(|whole| (whole.step, whole.standing)) {
         None => "? help  Enter look  s skip  q end",
-        Some((Step::Reading, true)) => "Enter goes on  Esc back  ? help",
-        Some((Step::Reading, false)) => "a approve  r reject  s skip  Esc back  ? help",
+        Some((Step::Reading, Standing::Over)) => "Enter goes on  Esc back  ? help",
+        Some((Step::Reading, _)) => "a approve  r reject  s skip  Esc back  ? help",
         Some((Step::Reason(_) | Step::Digest, _)) => "Enter goes on  Ctrl-U empty  Esc back",
         Some((Step::Confirm, _)) => "y approve  n back",
         Some((Step::Sending(_), _)) => "Ctrl-C leave without the answer",

@@ -35,6 +35,17 @@ pub(in super::super::super) enum Step {
     Sending(Verdict),
 }
 
+/// What can be done with the approval on the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super::super) enum Standing {
+    /// It can be rejected: of long arguments a list shows only the beginning.
+    Listed,
+    /// All of it is here: it can be decided.
+    Whole,
+    /// It can't be decided any more.
+    Over,
+}
+
 /// The approval on the screen.
 #[derive(Debug)]
 pub(in super::super::super) struct Whole {
@@ -43,10 +54,7 @@ pub(in super::super::super) struct Whole {
     pub(in super::super) scroll: usize,
     /// How many lines have been on the screen, from the first on.
     pub(in super::super) seen: usize,
-    /// Whether this is all of it: a list shows the beginning of long arguments.
-    pub(in super::super) is_read: bool,
-    /// Whether it can't be decided any more.
-    pub(in super::super) is_over: bool,
+    pub(in super::super) standing: Standing,
     pub(in super::super) step: Step,
     /// Kept until the vote was cast, whatever comes in between.
     pub(in super::super) reason: String,
@@ -63,8 +71,7 @@ impl Whole {
             lines: Vec::new(),
             scroll: 0,
             seen: 0,
-            is_read: false,
-            is_over: false,
+            standing: Standing::Listed,
             step: Step::Reading,
             reason: String::new(),
             digest: String::new(),
@@ -112,8 +119,11 @@ impl Model {
     /// Breaks the lines of the approval on the screen anew.
     pub(super) fn lay_out(&mut self) {
         if let Some(mut whole) = self.whole.take() {
-            let extent = if whole.is_read { Extent::Whole } else { Extent::Listed };
-            let remarks = if whole.is_over { Vec::new() } else { self.remarks(&whole.approval, extent) };
+            let remarks = match whole.standing {
+                Standing::Listed => self.remarks(&whole.approval, Extent::Listed),
+                Standing::Whole => self.remarks(&whole.approval, Extent::Whole),
+                Standing::Over => Vec::new(),
+            };
             whole.lay_out(&remarks, self.now, self.columns, self.rows);
             self.whole = Some(whole);
         }
@@ -152,15 +162,15 @@ impl Model {
                 self.whole = None;
                 return self.quit_if_through();
             }
-            Key::Enter | Key::Char('s') if whole.is_over => return self.advance(&id),
+            Key::Enter | Key::Char('s') if whole.standing == Standing::Over => return self.advance(&id),
             Key::Char('s') => {
                 self.skipped.insert(id.clone());
                 return self.advance(&id);
             }
-            Key::Char('a' | 'r') if whole.is_over => {
+            Key::Char('a' | 'r') if whole.standing == Standing::Over => {
                 self.tell(Tone::Warning, "it can't be decided any more: Enter goes on");
             }
-            Key::Char('a') if !whole.is_read => {
+            Key::Char('a') if whole.standing == Standing::Listed => {
                 self.tell(Tone::Warning, "not all of it is here yet: wait a moment");
             }
             Key::Char('a') => whole.step = Step::Reason(Verdict::Approve),
@@ -254,7 +264,7 @@ impl Model {
     /// Compares the approval on the screen with the list that came.
     pub(super) fn compare_whole(&mut self) -> Option<Effect> {
         let whole = self.whole.as_mut()?;
-        if whole.is_over || matches!(whole.step, Step::Sending(_)) {
+        if whole.standing == Standing::Over || matches!(whole.step, Step::Sending(_)) {
             return None;
         }
         let id = whole.approval.approval_id.clone();
@@ -284,10 +294,10 @@ impl Model {
         let listed = self.waiting.iter().any(|row| row.approval_id == id);
         match seen {
             Some(approval) if is_pending(&approval) && listed => {
-                let is_first = !std::mem::replace(&mut whole.is_read, true);
+                let before = std::mem::replace(&mut whole.standing, Standing::Whole);
                 let is_changed = is_changed(&whole.approval, &approval);
                 whole.approval = *approval;
-                if is_changed && !is_first {
+                if is_changed && before != Standing::Listed {
                     return self.changed_meanwhile();
                 }
                 return self.lay_out();
@@ -304,7 +314,7 @@ impl Model {
             None => self.tell(Tone::Warning, "you can't see it any more; Enter goes on"),
         }
         if let Some(whole) = self.whole.as_mut() {
-            whole.is_over = true;
+            whole.standing = Standing::Over;
             whole.step = Step::Reading;
         }
         self.lay_out();
@@ -324,11 +334,11 @@ impl Model {
                 self.tell(tone, text);
                 self.advance(id)
             }
-            Err(refusal) => self.refused(id, verdict, refusal),
+            Err(refusal) => self.refused(id, verdict, &refusal),
         }
     }
 
-    fn refused(&mut self, id: &str, verdict: Verdict, refusal: Refusal) -> Option<Effect> {
+    fn refused(&mut self, id: &str, verdict: Verdict, refusal: &Refusal) -> Option<Effect> {
         let whole = self.whole.as_mut()?;
         whole.step = Step::Reading;
         let effect = match refusal.reason {
