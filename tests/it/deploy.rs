@@ -135,8 +135,8 @@ fn every_variable_in_deploy_is_known_to_the_program() {
     for file in FILES {
         let text = read(file);
         for rest in text.split("CALLGATE_").skip(1) {
-            let end = rest.find(|c: char| !c.is_ascii_uppercase() && c != '_').unwrap_or(rest.len());
-            let name = OsString::from(format!("CALLGATE_{}", &rest[..end]));
+            let end = rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').next();
+            let name = OsString::from(format!("CALLGATE_{}", end.unwrap_or_default()));
             let known = check_variables([(name.as_os_str(), "x".as_ref())]);
             assert!(known.is_ok(), "{file}: {}", known.unwrap_err());
             count += 1;

@@ -3,6 +3,8 @@
 //! A line is known by its level and its message, as they stand in the code. The macros are written with their
 //! crate, `tracing::warn!(…)`, so that they can be found; what only tests are compiled from doesn't count.
 
+use std::str::Chars;
+
 use crate::source::{SourceFile, read, source_files, texts};
 
 const PAGE: &str = "docs/OPERATIONS.md";
@@ -47,41 +49,35 @@ fn lines_of(file: &SourceFile, text: &str) -> Result<Vec<Line>, String> {
 
 /// The message of a macro: the literal that is an argument by itself, and not the value of a field.
 fn message(call: &str) -> Option<String> {
-    let (mut rest, mut depth, mut is_argument) = (call, 0_usize, true);
-    loop {
-        let c = rest.chars().next()?;
-        if c == '"' {
-            let (text, after) = literal(&rest[1..])?;
-            if depth == 0 && is_argument {
-                return Some(text);
-            }
-            (rest, is_argument) = (after, false);
-            continue;
-        }
+    let (mut rest, mut depth, mut is_argument) = (call.chars(), 0_usize, true);
+    while let Some(c) = rest.next() {
         match c {
+            '"' => {
+                let text = literal(&mut rest)?;
+                if depth == 0 && is_argument {
+                    return Some(text);
+                }
+            }
             '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' => depth = depth.checked_sub(1)?,
             _ => {}
         }
         is_argument = (c == ',' && depth == 0) || (is_argument && c.is_whitespace());
-        rest = &rest[c.len_utf8()..];
     }
+    None
 }
 
-/// A string literal without its quotes and escapes, and what follows it.
-fn literal(text: &str) -> Option<(String, &str)> {
-    let (mut said, mut rest) = (String::new(), text);
+/// A string literal without its quotes and escapes; its opening quote has been read.
+fn literal(rest: &mut Chars) -> Option<String> {
+    let mut said = String::new();
     loop {
-        let c = rest.chars().next()?;
-        rest = &rest[c.len_utf8()..];
-        match c {
-            '"' => return Some((said, rest)),
-            '\\' if rest.starts_with('\n') => rest = rest.trim_start(),
-            '\\' => {
-                let escaped = rest.chars().next()?;
-                said.push(escaped);
-                rest = &rest[escaped.len_utf8()..];
-            }
+        match rest.next()? {
+            '"' => return Some(said),
+            '\\' => match rest.next()? {
+                // The line goes on after the white space at the beginning of the next.
+                '\n' => *rest = rest.as_str().trim_start().chars(),
+                escaped => said.push(escaped),
+            },
             c => said.push(c),
         }
     }
