@@ -7,6 +7,7 @@ mod approvals;
 mod audit;
 mod call;
 mod check;
+mod clock;
 mod connection;
 mod credential;
 mod examples;
@@ -97,6 +98,9 @@ enum Command {
     /// Ask a server whether it serves, without a credential
     #[command(after_help = examples::HEALTH)]
     Health(health::HealthArgs),
+    /// Accept the wall clock after it had jumped ahead, offline
+    #[command(after_help = examples::CLOCK_ACCEPT)]
+    Clock(clock::ClockArgs),
     /// Write a completion script for a shell to stdout
     #[command(after_help = examples::COMPLETION)]
     Completion {
@@ -123,6 +127,7 @@ impl Command {
             | Self::SidecarExec(_)
             | Self::Tenant(_)
             | Self::Health(_)
+            | Self::Clock(_)
             | Self::Completion { .. }
             | Self::ExitCodes => None,
         }
@@ -179,6 +184,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(args) => block_on(token::run(args, &output)),
         Command::Policy(args) => block_on(policy::run(args, &output)),
         Command::Health(args) => block_on(health::run(args, &output)),
+        Command::Clock(args) => block_on(clock::run(args, &output)),
         Command::Completion { shell } => completion(shell, &output),
         Command::ExitCodes => output.text(&format!("{}\n", Exit::table())).map(|()| Exit::Ok),
     }?;

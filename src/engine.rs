@@ -21,6 +21,7 @@ pub mod explain;
 pub mod keys;
 pub mod limits;
 pub mod live;
+pub mod maintenance;
 pub mod outcome;
 pub mod policies;
 pub mod query;

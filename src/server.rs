@@ -8,8 +8,10 @@
 mod directory;
 mod first_start;
 mod health;
+mod lock;
 pub mod maintenance;
 mod record;
+pub mod shell;
 
 use std::{io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 

@@ -286,8 +286,13 @@ pub trait Transaction: AuditWriting {
         grant: GrantId,
     ) -> Result<Option<Approval>, StoreError>;
 
-    /// Reads every approval of the tenant that is pending or has an open grant now; at most `limit`.
-    async fn unfinished(&mut self, tenant: &Name, limit: u32) -> Result<Vec<Approval>, StoreError>;
+    /// Reads every approval of the tenant that is pending or has a grant that is open at `at`; at most `limit`.
+    async fn unfinished(
+        &mut self,
+        tenant: &Name,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Approval>, StoreError>;
 
     /// Counts what is limited; requests since `since`.
     async fn counts(&mut self, tenant: &Name, user: &Name, since: Timestamp) -> Result<Counts, StoreError>;
@@ -333,6 +338,10 @@ pub trait Transaction: AuditWriting {
 
     /// Keeps a first answer.
     async fn insert_answer(&mut self, key: &AnswerKey, answer: &Answer) -> Result<(), StoreError>;
+
+    /// Lets the time of the transactions after this process go on from `time`, even where that is earlier. For
+    /// maintenance alone: this process and every other one that has the database open keep their own time.
+    fn resume_from(&mut self, time: Timestamp);
 
     /// Drops answers older than `before`; at most `limit`. How many it dropped.
     async fn drop_answers(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;

@@ -58,6 +58,12 @@ pub struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
+    /// The data directory that a command works on: `--data-dir`, or that of the environment, or the default.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        Places::from_environment(None, self.data_dir.clone()).folder()
+    }
+
     /// Prepares the way to the server, with the credential that fits the role.
     ///
     /// # Errors

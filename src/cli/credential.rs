@@ -81,6 +81,12 @@ impl Places {
         }
     }
 
+    /// The data directory: the flag, else what the environment or the default says.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.data_dir_flag.clone().unwrap_or_else(|| self.data_dir.clone())
+    }
+
     /// Chooses: `--token-file`, the role's file in `--data-dir`, `CALLGATE_TOKEN_FILE`, `CALLGATE_TOKEN`, the
     /// role's file in the data directory. What the command line says goes before what the environment says.
     ///

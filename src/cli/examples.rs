@@ -91,7 +91,18 @@ Examples:
   callgate token create --user alice --description 'laptop' --expires 90d --out alice.token
   callgate token create --user gate --speaks-for dev_user --server fs
   callgate token list --user alice
-  callgate token revoke 6b1f0f6e-0d5c-4a53-9d0c-3a1f5d6c7b8a";
+  callgate token revoke 6b1f0f6e-0d5c-4a53-9d0c-3a1f5d6c7b8a
+  callgate token recover --data-dir /var/lib/callgate";
+
+/// Of `token recover`.
+pub const TOKEN_RECOVER: &str = "\
+Examples:
+  callgate token recover --data-dir /var/lib/callgate
+  callgate token recover --user admin_user --revoke-others
+
+Run it as the operating-system user of the server, with every server on the data
+directory stopped. The secret goes into a new file there, for its owner alone;
+the record says that it was done offline.";
 
 /// Of `policy`.
 pub const POLICY: &str = "\
@@ -107,6 +118,16 @@ Examples:
   callgate health --address 127.0.0.1:50052 --service liveness
 
 Writes SERVING and exits with 0, or NOT_SERVING with 14.";
+
+/// Of `clock accept`.
+pub const CLOCK_ACCEPT: &str = "\
+Examples:
+  callgate clock accept --data-dir /var/lib/callgate
+  callgate clock accept --data-dir /var/lib/callgate --yes
+
+For a wall clock that had jumped ahead and was set right again: the server isn't
+ready before it has caught up with the time that it had seen. Where that is too
+long to wait, stop every server on the data directory, and accept the clock.";
 
 /// Of `completion`.
 pub const COMPLETION: &str = "\

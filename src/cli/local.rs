@@ -1,4 +1,4 @@
-//! The commands that are more than a question to a server: `serve`, `tenant create`, `sidecar`.
+//! The commands that are more than a question to a server: `serve`, `tenant create`, `clock accept`, `sidecar`.
 //!
 //! Nothing is decided here: each one is handed over to the module that does it, and its failure is put into
 //! words.
@@ -18,6 +18,7 @@ use crate::{
     server::{
         self,
         maintenance::{self, MaintenanceError},
+        shell,
     },
     sidecar::{self, SidecarArgs, process::ExecArgs},
     telemetry,
@@ -144,19 +145,31 @@ fn create_tenant(data_dir: &Path, name: &str, policy: Option<&str>) -> Result<Pa
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Failure, format!("can't start: {error}")))?;
-    runtime.block_on(maintenance::create_tenant(data_dir, name, policy)).map_err(|error| {
-        let exit = match &error {
-            MaintenanceError::Name(_) => Exit::InvalidArgument,
-            MaintenanceError::Exists(_) => Exit::Conflict,
-            MaintenanceError::Unavailable(_) => Exit::Unavailable,
-            MaintenanceError::Other(_) => Exit::Failure,
-        };
-        failed(exit, &error.to_string())
-    })
+    runtime.block_on(maintenance::create_tenant(data_dir, name, policy)).map_err(|error| refused(&error))
+}
+
+/// Why nothing was done to a data directory, with what to do.
+pub(super) fn refused(error: &MaintenanceError) -> Failure {
+    let exit = match error {
+        MaintenanceError::Name(_) | MaintenanceError::User(_) => Exit::InvalidArgument,
+        MaintenanceError::Exists(_) => Exit::Conflict,
+        MaintenanceError::NotAhead => Exit::FailedPrecondition,
+        MaintenanceError::Unavailable(_) | MaintenanceError::InUse { .. } => Exit::Unavailable,
+        MaintenanceError::Other(_) => Exit::Failure,
+    };
+    let failure = failed(exit, &error.to_string());
+    let MaintenanceError::InUse { lock, holders } = error else { return failure };
+    let pids: Vec<String> = holders.iter().map(|holder| holder.pid.to_string()).collect();
+    failure.advise(format!(
+        "stop every server on this data directory, with `systemctl stop callgate` where it is a service of \
+         systemd, else with `kill {}`; `fuser -v {}` shows who holds the lock",
+        pids.join(" "),
+        shell::quoted(lock)
+    ))
 }
 
 /// A failure with its causes, outermost first; each further line of it is a detail.
-fn failed(exit: Exit, text: &str) -> Failure {
+pub(super) fn failed(exit: Exit, text: &str) -> Failure {
     let mut lines = text.lines();
     let mut failure = Failure::new(exit, lines.next().unwrap_or_default());
     failure.details = lines.map(|line| line.trim().to_owned()).collect();

@@ -33,6 +33,12 @@ pub fn joined(text: &str) -> String {
     lines.join(" ").trim().to_owned()
 }
 
+/// A number of things in words that fit it.
+#[must_use]
+pub fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// How many columns of a terminal the text takes.
 #[must_use]
 pub fn width(text: &str) -> usize {

@@ -13,18 +13,21 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use crate::{
     client::{Client, request_id},
     proto::v1::{CreateTokenRequest, CreateTokenResponse, ListTokensRequest, RevokeTokenRequest, Token},
+    server::{maintenance, shell},
 };
 
 use super::{
     approvals::show,
     connection::{ConnectionArgs, LIST_MAX, ask, pages, promised},
     credential::Role,
+    examples,
     failure::Failure,
-    json,
+    json, local,
     output::{Format, Output},
     table::{Cell, EMPTY, Table},
     text, time,
@@ -59,6 +62,22 @@ enum Command {
         /// The token's id, as `token list` shows it
         id: String,
     },
+    /// Make a token for an admin who lost theirs, offline; every server on the data directory must be stopped
+    #[command(after_help = examples::TOKEN_RECOVER)]
+    Recover(RecoverArgs),
+}
+
+#[derive(Debug, Args)]
+struct RecoverArgs {
+    /// The tenant
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    tenant: String,
+    /// The admin [default: the one of the first start, or else the first who may change the policy]
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Revoke every other token of this user
+    #[arg(long)]
+    revoke_others: bool,
 }
 
 #[derive(Debug, Args)]
@@ -91,8 +110,12 @@ struct CreateArgs {
 /// # Errors
 /// The server's refusal, a file that can't be written, or why the server can't be reached.
 pub async fn run(args: TokenArgs, output: &Output) -> Result<Exit, Failure> {
+    if let Command::Recover(recover) = &args.command {
+        return self::recover(&args.connection.data_dir(), recover, output).await;
+    }
     let client = args.connection.connect(Role::Admin)?;
     match args.command {
+        Command::Recover(_) => {}
         Command::Create(create) => self::create(&client, create, output).await?,
         Command::List { user, all } => list(&client, user.unwrap_or_default(), all, output).await?,
         Command::Revoke { id } => {
@@ -155,6 +178,38 @@ async fn create(client: &Client, args: CreateArgs, output: &Output) -> Result<()
         }
         None => output.json(&json::new_token(&answer)),
     }
+}
+
+async fn recover(data_dir: &Path, args: &RecoverArgs, output: &Output) -> Result<Exit, Failure> {
+    let recovered =
+        maintenance::recover_token(data_dir, &args.tenant, args.user.as_deref(), args.revoke_others)
+            .await
+            .map_err(|error| local::refused(&error))?;
+    let file = recovered.file.display().to_string();
+    if output.format() != Format::Table {
+        output.json(&json!({
+            "tenant": args.tenant,
+            "user": recovered.user.as_str(),
+            "credential_id": recovered.credential_id,
+            "expire_time": recovered.expire_time.rfc3339(),
+            "token_file": file,
+            "revoked": recovered.revoked,
+        }))?;
+        return Ok(Exit::Ok);
+    }
+    output.note(format!(
+        "made token {} of {}, until {}; {} revoked; its secret is in the file",
+        recovered.credential_id,
+        text::escaped(recovered.user.as_str()),
+        time::local(Some(&time::proto(recovered.expire_time))),
+        text::counted(recovered.revoked, "other token"),
+    ));
+    output.hint(format!(
+        "start the server again, then try it: callgate token list --token-file {}",
+        text::escaped(&shell::quoted(&recovered.file))
+    ));
+    output.document(&file)?;
+    Ok(Exit::Ok)
 }
 
 async fn list(client: &Client, user: String, all: bool, output: &Output) -> Result<(), Failure> {

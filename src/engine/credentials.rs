@@ -34,7 +34,7 @@ use crate::{
 pub const TOKEN_PREFIX: &str = "cg_";
 
 /// How long a token is valid where the request doesn't say: 90 days.
-const LIFETIME_DEFAULT: std::time::Duration = std::time::Duration::from_hours(90 * 24);
+pub(crate) const LIFETIME_DEFAULT: std::time::Duration = std::time::Duration::from_hours(90 * 24);
 
 /// The longest description, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 128;
@@ -313,7 +313,8 @@ pub(crate) async fn insert_first(
     Ok(())
 }
 
-fn about(credential: &Credential, mut entry: Entry) -> Entry {
+/// Says in an entry which credential it is about.
+pub(super) fn about(credential: &Credential, mut entry: Entry) -> Entry {
     entry.credential_id = Some(credential.id.to_string());
     entry.details.insert("user".into(), credential.user.to_string());
     entry.details.insert("expire_time".into(), credential.expire_time.rfc3339());

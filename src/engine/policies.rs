@@ -28,7 +28,7 @@ use crate::{
 
 /// How many unfinished approvals turning the workflow off ends: more than the settings let be pending together
 /// with the grants of as many.
-const UNFINISHED_MAX: u32 = 1_000_000;
+pub(super) const UNFINISHED_MAX: u32 = 1_000_000;
 
 /// A new policy.
 #[derive(Debug, Clone, Serialize)]
@@ -133,7 +133,8 @@ impl Change {
         let mut applied = Applied { version: in_force, changed, cancelled_approvals: 0, revoked_grants: 0 };
         let turns_off = !self.workflow && work.policy.workflow();
         if self.new.dry_run && turns_off {
-            let unfinished = work.tx.unfinished(&tenant, UNFINISHED_MAX).await?;
+            let now = work.tx.now();
+            let unfinished = work.tx.unfinished(&tenant, now, UNFINISHED_MAX).await?;
             let pending = unfinished.iter().filter(|approval| approval.state == State::Pending).count();
             applied.cancelled_approvals = u32::try_from(pending).unwrap_or(u32::MAX);
             applied.revoked_grants = u32::try_from(unfinished.len() - pending).unwrap_or(u32::MAX);
@@ -162,7 +163,7 @@ async fn end_unfinished(work: &mut Work<'_>) -> Judged<(u32, u32)> {
     let (tenant, now) = (work.tenant(), work.tx.now());
     let by = work.caller.user().clone();
     let (mut cancelled, mut revoked) = (0, 0);
-    let unfinished = work.tx.unfinished(&tenant, UNFINISHED_MAX).await?;
+    let unfinished = work.tx.unfinished(&tenant, now, UNFINISHED_MAX).await?;
     for approval in unfinished {
         let (step, kind) = match approval.state {
             State::Pending if approval.is_overdue(now) => {

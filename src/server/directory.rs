@@ -12,9 +12,12 @@ use zeroize::Zeroizing;
 
 use crate::{clock::random_bytes, domain::hex, engine::keys::KEY_BYTES};
 
-/// The file of the database.
+/// The database's file.
 pub(super) const DATABASE: &str = "callgate.db";
-const KEY: &str = "callgate.key";
+/// The key's file.
+pub(super) const KEY: &str = "callgate.key";
+/// The file that is locked by whoever uses the database.
+pub(super) const LOCK: &str = "callgate.db.lock";
 
 /// The data directory, made and checked.
 #[derive(Debug)]
@@ -43,6 +46,16 @@ impl Directory {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether there is a database in a folder, or something that can't be looked at.
+    pub(super) fn has_database(path: &Path) -> bool {
+        path.join(DATABASE).try_exists().unwrap_or(true)
+    }
+
+    /// The lock on the database.
+    pub(super) fn lock(&self) -> PathBuf {
+        self.path.join(LOCK)
     }
 
     /// The database in it.

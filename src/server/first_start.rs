@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The users of the built-in policy who get the first credentials.
-const FIRST_USERS: [&str; 2] = ["gate", "admin_user"];
+pub(super) const FIRST_USERS: [&str; 2] = ["gate", "admin_user"];
 
 /// Makes the first tenant where there is none; else says where settings and stored policies differ.
 pub(super) async fn run(config: &Config, directory: &Directory, store: &dyn Store) -> anyhow::Result<()> {

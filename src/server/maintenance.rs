@@ -1,26 +1,26 @@
-//! What is done to a data directory that no server uses: making tenants. And verifying its record, beside a server
-//! or without one.
+//! What is done to a data directory that no server uses: making tenants, recovering a lost credential, accepting
+//! the clock. And verifying its record, beside a server or without one.
 //!
 //! The other door beside gRPC. Whoever holds it has the data directory, and thereby everything.
 
+mod alone;
+mod clock;
+mod recover;
 pub mod verification;
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
 
+use self::alone::Alone;
 use super::{
-    directory::Directory,
     first_start::{admin_of, checked},
     store_options,
 };
 use crate::{
-    clock::{Clock, SystemClock},
-    config::{Config, SettingsArgs},
     domain::{
         name::{Name, NameError},
         policy::{BUILTIN, resource::encode_segment},
@@ -29,9 +29,14 @@ use crate::{
         credentials::Secret,
         tenants::{self, NewTenant, document_for},
     },
-    shutdown::Shutdown,
-    store::{self, StoreError},
+    store::StoreError,
 };
+
+pub use self::{
+    clock::{Clocks, accept_clock, read_clocks},
+    recover::{Recovered, recover_token},
+};
+pub use super::lock::Holder;
 
 /// Why nothing was done to a data directory.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +44,20 @@ pub enum MaintenanceError {
     /// The tenant's name is none.
     #[error("the tenant's name {0}")]
     Name(#[from] NameError),
+    /// The user's name is none.
+    #[error("the user's name {0}")]
+    User(NameError),
+    /// Other processes have the database.
+    #[error("the database is in use by {}", shown(.holders))]
+    InUse {
+        /// The lock that they hold.
+        lock: PathBuf,
+        /// Who they are.
+        holders: Vec<Holder>,
+    },
+    /// The service's time isn't ahead of the wall clock.
+    #[error("the service's time is not ahead of the wall clock, so there is nothing to accept")]
+    NotAhead,
     /// There is a tenant of that name.
     #[error("there is a tenant `{0}` already")]
     Exists(Name),
@@ -76,12 +95,6 @@ pub async fn create_tenant(
 }
 
 async fn make_tenant(data_dir: &Path, tenant: Name, policy: Option<&str>) -> anyhow::Result<PathBuf> {
-    if !data_dir.exists() {
-        bail!(
-            "there is no `{}`; start `callgate serve` once to make it, or name another with --data-dir",
-            data_dir.display()
-        );
-    }
     let document = match policy {
         Some(document) => document.to_owned(),
         None => document_for(&tenant, BUILTIN)?,
@@ -91,13 +104,8 @@ async fn make_tenant(data_dir: &Path, tenant: Name, policy: Option<&str>) -> any
         bail!("the policy is of the tenant `{}`, not `{tenant}`", compiled.tenant());
     }
     let admin = admin_of(&compiled).context("the policy has nobody who may change it")?;
-    let directory = Directory::prepare(data_dir)?;
-    let config = Config::load(&SettingsArgs::default(), [])?;
-    let shutdown = Shutdown::new();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let options = store::options::Options { alone: true, ..store_options(&config) };
-    let store =
-        store::open(&directory.store_url()?, options, clock, &shutdown.tasks(), Arc::new(|_| ())).await?;
+    let alone = Alone::open(data_dir).await?;
+    let (directory, store) = (&alone.directory, &*alone.store);
     let existing = store.tenants().await?;
     if !tenants::home().is_some_and(|home| existing.contains(&home)) {
         bail!("the database has no tenant `default` yet; start `callgate serve` once to make it");
@@ -118,11 +126,10 @@ async fn make_tenant(data_dir: &Path, tenant: Name, policy: Option<&str>) -> any
     let made = NewTenant {
         document,
         credentials: vec![(admin, secret)],
-        lifetime: config.identity.token_lifetime_max,
+        lifetime: alone.config.identity.token_lifetime_max,
     };
-    let is_new = tenants::create(&*store, made).await?;
-    store.close().await;
-    shutdown.drain(std::time::Duration::from_secs(5)).await;
+    let is_new = tenants::create(store, made).await?;
+    alone.close().await;
     if !is_new {
         bail!(MaintenanceError::Exists(tenant));
     }
@@ -133,6 +140,15 @@ async fn make_tenant(data_dir: &Path, tenant: Name, policy: Option<&str>) -> any
 /// two tenants and admins share a file.
 fn token_file(tenant: &Name, admin: &Name) -> String {
     format!("{}.{admin}.token", encode_segment(tenant.as_str()))
+}
+
+/// Processes, as a message lists them.
+fn shown(holders: &[Holder]) -> String {
+    let one = |holder: &Holder| match holder.name.as_str() {
+        "" => format!("process {}", holder.pid),
+        name => format!("process {} (`{name}`)", holder.pid),
+    };
+    holders.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ mod layering;
 #[cfg(test)]
 mod log_lines;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod process;

@@ -25,6 +25,8 @@ pub(super) struct Part {
     pub(super) opened_until: Option<Timestamp>,
     /// Of the newest event that it inserted.
     pub(super) position: i64,
+    /// From where time goes on for whoever opens the database next, where not from this transaction's own.
+    pub(super) resume_from: Option<Timestamp>,
     /// Whether it wrote, in a savepoint of its own.
     pub(super) wrote: bool,
 }
@@ -39,6 +41,7 @@ pub(super) struct Batch {
     versions: BTreeMap<Name, Versions>,
     position: i64,
     committed: Committed,
+    resume_from: Option<Timestamp>,
     wrote: bool,
 }
 
@@ -53,6 +56,7 @@ impl Batch {
             versions: BTreeMap::new(),
             position: working.position,
             committed: Committed::default(),
+            resume_from: None,
             wrote: false,
         }
     }
@@ -86,6 +90,7 @@ impl Batch {
         self.wrote |= part.wrote || !encoded.is_empty();
         self.versions.extend(part.versions);
         self.position = self.position.max(part.position);
+        self.resume_from = part.resume_from.or(self.resume_from);
         for (tenant, id, sequence) in part.moved {
             self.committed.moved.retain(|(of, other, _)| *other != id || *of != tenant);
             self.committed.moved.push((tenant, id, sequence));
@@ -128,6 +133,7 @@ impl Batch {
         }
         Some(Finished {
             now: self.now,
+            last_now: self.resume_from.unwrap_or(self.now),
             segments,
             frontier: self.frontier,
             versions: self.versions,
@@ -141,6 +147,8 @@ impl Batch {
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) now: Timestamp,
+    /// The time to store.
+    pub(super) last_now: Timestamp,
     pub(super) segments: Vec<Segment>,
     pub(super) frontier: Frontier,
     pub(super) versions: BTreeMap<Name, Versions>,

@@ -272,9 +272,13 @@ impl Transaction for Unit<'_> {
         self.note(read)
     }
 
-    async fn unfinished(&mut self, tenant: &Name, limit: u32) -> Result<Vec<Approval>, StoreError> {
-        let now = self.now();
-        let read = approvals::unfinished(self.reading(), tenant, now, limit).await;
+    async fn unfinished(
+        &mut self,
+        tenant: &Name,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Approval>, StoreError> {
+        let read = approvals::unfinished(self.reading(), tenant, at, limit).await;
         self.note(read)
     }
 
@@ -342,6 +346,10 @@ impl Transaction for Unit<'_> {
         let now = self.now();
         let inserted = answers::insert(self.writing().await?, key, answer, now).await;
         self.note_written(inserted)
+    }
+
+    fn resume_from(&mut self, time: Timestamp) {
+        self.part.resume_from = Some(time);
     }
 
     async fn drop_answers(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {

@@ -376,7 +376,7 @@ async fn record(connection: &mut SqliteConnection, finished: &Finished) -> Resul
                           versions_changes = versions_changes + ?4
          WHERE id = 1",
     )
-    .bind(finished.now.micros())
+    .bind(finished.last_now.micros())
     .bind(super::number(finished.frontier.size()))
     .bind(finished.frontier.to_bytes())
     .bind(finished.committed.moves_versions())

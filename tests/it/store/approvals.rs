@@ -275,7 +275,7 @@ pub async fn open_grants_and_rejections_are_found_by_action(database: &Database)
             let stale = transaction.rejected(&tenant, &user, &rejected.digest, at(7)).await?;
             let grant = open.grant().unwrap().id;
             let by_grant = transaction.approval_of_grant(&tenant, grant).await?;
-            let unfinished = transaction.unfinished(&tenant, 10).await?;
+            let unfinished = transaction.unfinished(&tenant, transaction.now(), 10).await?;
             Ok((approved, fresh, stale, by_grant, unfinished))
         })
     });
