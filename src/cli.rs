@@ -10,6 +10,7 @@ mod check;
 mod clock;
 mod connection;
 mod credential;
+mod doctor;
 mod examples;
 mod failure;
 mod health;
@@ -98,6 +99,9 @@ enum Command {
     /// Ask a server whether it serves, without a credential
     #[command(after_help = examples::HEALTH)]
     Health(health::HealthArgs),
+    /// Say what is wrong with a server, and what mends it; changes nothing
+    #[command(after_help = examples::DOCTOR)]
+    Doctor(doctor::DoctorArgs),
     /// Accept the wall clock after it had jumped ahead, offline
     #[command(after_help = examples::CLOCK_ACCEPT)]
     Clock(clock::ClockArgs),
@@ -127,9 +131,18 @@ impl Command {
             | Self::SidecarExec(_)
             | Self::Tenant(_)
             | Self::Health(_)
+            | Self::Doctor(_)
             | Self::Clock(_)
             | Self::Completion { .. }
             | Self::ExitCodes => None,
+        }
+    }
+
+    /// The form in which the answer is written.
+    fn format(&self) -> Format {
+        match self {
+            Self::Doctor(args) => args.format(),
+            others => others.connection().map_or(Format::Table, |connection| connection.output),
         }
     }
 }
@@ -169,7 +182,7 @@ fn matches(arguments: Vec<OsString>, no_color: bool) -> Result<ArgMatches, clap:
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
-    let format = cli.command.connection().map_or(Format::Table, |connection| connection.output);
+    let format = cli.command.format();
     let output = Output::new(format, cli.no_color);
     let exit = match cli.command {
         // The sidecar ends with the code of the server that it wraps.
@@ -184,6 +197,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(args) => block_on(token::run(args, &output)),
         Command::Policy(args) => block_on(policy::run(args, &output)),
         Command::Health(args) => block_on(health::run(args, &output)),
+        Command::Doctor(args) => block_on(doctor::run(args, &output)),
         Command::Clock(args) => block_on(clock::run(args, &output)),
         Command::Completion { shell } => completion(shell, &output),
         Command::ExitCodes => output.text(&format!("{}\n", Exit::table())).map(|()| Exit::Ok),

@@ -6,6 +6,7 @@
 //! the store closed; at the latest after `shutdown_timeout`.
 
 mod directory;
+pub mod doctor;
 mod first_start;
 mod health;
 mod lock;

@@ -34,6 +34,7 @@ use crate::{
 };
 
 pub mod audit_log;
+pub mod inspect;
 mod list;
 pub mod options;
 mod row;

@@ -119,6 +119,17 @@ Examples:
 
 Writes SERVING and exits with 0, or NOT_SERVING with 14.";
 
+/// Of `doctor`.
+pub const DOCTOR: &str = "\
+Examples:
+  callgate doctor --data-dir /var/lib/callgate
+  callgate doctor --address callgate.example.com:50051 --token-file alice.token
+  callgate doctor --json | jq -r '.findings[] | select(.level == \"FAIL\") | .check'
+  callgate doctor --deep
+
+Run it as the operating-system user of the server. It may run beside a server.
+Exits with 19 when something fails, and with 0 when nothing does.";
+
 /// Of `clock accept`.
 pub const CLOCK_ACCEPT: &str = "\
 Examples:

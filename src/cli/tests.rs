@@ -48,6 +48,8 @@ fn every_command_of_the_help_texts_is_accepted() {
         "callgate token list --user u --all",
         "callgate token revoke 3f9a1c22-0000-4000-8000-000000000000",
         "callgate token recover --tenant acme --user admin_user --revoke-others --data-dir /tmp/x",
+        "callgate doctor --data-dir /tmp/x --address a:1 --token-file t --deep --free-min 2GiB --json",
+        "callgate doctor --output jsonl",
         "callgate clock accept --data-dir /tmp/x --yes",
         "callgate policy apply -f p.yaml --expected-version 3 --dry-run --address localhost:1",
         "callgate policy get --output yaml --token-file x",

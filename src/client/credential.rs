@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest as _, Sha256};
 use tonic::metadata::{Ascii, MetadataValue};
 use zeroize::Zeroizing;
 
@@ -89,6 +90,12 @@ impl Credential {
         let bound = u64::try_from(limit).unwrap_or(u64::MAX);
         file.take(bound).read_to_string(&mut text).map_err(unreadable)?;
         Self::new(&text)
+    }
+
+    /// Its SHA-256, which is what a server stores of it.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.0.as_bytes()).into()
     }
 
     /// The value of the `authorization` header, marked as sensitive.

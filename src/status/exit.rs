@@ -44,11 +44,13 @@ pub enum Exit {
     ResourceExhausted,
     /// The server doesn't accept what was asked.
     InvalidArgument,
+    /// `doctor`: something doesn't work, or isn't safe.
+    Unsound,
 }
 
 impl Exit {
     /// Every code, lowest first.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Ok,
         Self::Failure,
         Self::Usage,
@@ -66,6 +68,7 @@ impl Exit {
         Self::Conflict,
         Self::ResourceExhausted,
         Self::InvalidArgument,
+        Self::Unsound,
     ];
 
     /// The number that the shell sees.
@@ -89,6 +92,7 @@ impl Exit {
             Self::Conflict => 16,
             Self::ResourceExhausted => 17,
             Self::InvalidArgument => 18,
+            Self::Unsound => 19,
         }
     }
 
@@ -113,6 +117,7 @@ impl Exit {
             Self::Conflict => "the object changed since it was read, or the request id is taken",
             Self::ResourceExhausted => "a limit was reached",
             Self::InvalidArgument => "the server doesn't accept what was asked",
+            Self::Unsound => "`doctor`: something doesn't work, or isn't safe",
         }
     }
 

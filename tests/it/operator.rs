@@ -18,6 +18,7 @@ use callgate::{
 use crate::harness::{Service, authorize, open, secret, vote};
 
 mod clock;
+mod doctor;
 mod recovery;
 
 /// Runs the program with nothing of this environment in it.

@@ -98,6 +98,12 @@ async fn verify(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The engine that is built in, and whether it is safe.
+pub(in crate::store) fn engine() -> (&'static str, bool) {
+    let version = libsqlite3_sys::SQLITE_VERSION.to_str().unwrap_or_default();
+    (version, is_safe(version))
+}
+
 fn is_safe(version: &str) -> bool {
     let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
     numbers.as_slice() >= VERSION_MIN.as_slice()
@@ -106,7 +112,7 @@ fn is_safe(version: &str) -> bool {
 /// Refuses a folder on a file system where locks or shared memory don't hold.
 ///
 /// Source: <https://sqlite.org/wal.html>: a write-ahead log needs shared memory, so all on one host.
-pub(super) fn check_file_system(folder: &Path) -> Result<(), StoreError> {
+pub(in crate::store) fn check_file_system(folder: &Path) -> Result<(), StoreError> {
     let status = rustix::fs::statfs(folder).map_err(|error| {
         StoreError::Unavailable(format!("the folder `{}` can't be read: {error}", folder.display()))
     })?;

@@ -53,6 +53,7 @@ impl Fault {
 
 const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
+const INTERRUPT: i32 = 9;
 const CONSTRAINT: i32 = 19;
 const MISMATCH: i32 = 20;
 const TOO_BIG: i32 = 18;
@@ -61,6 +62,11 @@ const ERROR: i32 = 1;
 /// Whether another connection holds what is needed, so that trying again helps.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(BUSY | LOCKED))
+}
+
+/// Whether a statement was given up because it took too long.
+pub(super) fn is_interrupted(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(INTERRUPT)
 }
 
 /// Whether an error leaves the state of the transaction in doubt.

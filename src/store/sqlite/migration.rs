@@ -14,8 +14,11 @@ use std::{
 
 use sqlx::{Connection as _, SqliteConnection, SqlitePool, migrate::Migrator};
 
-use super::{connection, fault::unavailable};
-use crate::store::{StoreError, options::Options};
+use super::{
+    connection,
+    fault::{Fault, unavailable},
+};
+use crate::store::{StoreError, inspect::Schema, options::Options};
 
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -188,4 +191,29 @@ async fn run(connection: &mut SqliteConnection) -> Result<(), StoreError> {
         .run(connection)
         .await
         .map_err(|error| StoreError::Unavailable(format!("the database can't be migrated: {error}")))
+}
+
+/// Which schema a database has; only reads.
+pub(super) async fn schema(connection: &mut SqliteConnection) -> Result<Schema, Fault> {
+    let made: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
+        .fetch_one(&mut *connection)
+        .await?;
+    if made == 0 {
+        return Ok(Schema::Empty);
+    }
+    let run: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version")
+            .fetch_all(connection)
+            .await?;
+    let known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let found = run.last().map_or(0, |(version, _)| *version);
+    let is_other = |(version, checksum): &&(i64, Vec<u8>)| {
+        MIGRATOR.iter().any(|own| own.version == *version && *own.checksum != **checksum)
+    };
+    Ok(match run.iter().find(is_other) {
+        Some((version, _)) => Schema::Foreign(*version),
+        None if found > known => Schema::Newer { found, known },
+        None if found < known => Schema::Older { found, known },
+        None => Schema::Current(found),
+    })
 }
