@@ -5,6 +5,7 @@
 
 mod approvals;
 mod audit;
+mod backup;
 mod call;
 mod check;
 mod clock;
@@ -102,6 +103,9 @@ enum Command {
     /// Say what is wrong with a server, and what mends it; changes nothing
     #[command(after_help = examples::DOCTOR)]
     Doctor(doctor::DoctorArgs),
+    /// Copy the database into a new file, also while a server runs
+    #[command(after_help = examples::BACKUP)]
+    Backup(backup::BackupArgs),
     /// Accept the wall clock after it had jumped ahead, offline
     #[command(after_help = examples::CLOCK_ACCEPT)]
     Clock(clock::ClockArgs),
@@ -131,6 +135,7 @@ impl Command {
             | Self::SidecarExec(_)
             | Self::Tenant(_)
             | Self::Health(_)
+            | Self::Backup(_)
             | Self::Doctor(_)
             | Self::Clock(_)
             | Self::Completion { .. }
@@ -197,6 +202,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(args) => block_on(token::run(args, &output)),
         Command::Policy(args) => block_on(policy::run(args, &output)),
         Command::Health(args) => block_on(health::run(args, &output)),
+        Command::Backup(args) => block_on(backup::run(args, &output)),
         Command::Doctor(args) => block_on(doctor::run(args, &output)),
         Command::Clock(args) => block_on(clock::run(args, &output)),
         Command::Completion { shell } => completion(shell, &output),

@@ -5,6 +5,7 @@
 //! of an end: not ready any more, listeners closed and streams ended with a reason, what is under way finished,
 //! the store closed; at the latest after `shutdown_timeout`.
 
+pub mod backup;
 mod directory;
 pub mod doctor;
 mod first_start;

@@ -119,6 +119,17 @@ Examples:
 
 Writes SERVING and exits with 0, or NOT_SERVING with 14.";
 
+/// Of `backup`.
+pub const BACKUP: &str = "\
+Examples:
+  callgate backup --to /backup/callgate-monday.db --data-dir /var/lib/callgate
+
+The copy is checked. The key is not in it: keep callgate.key too, somewhere else.
+To restore: stop every server, and put the copy as callgate.db and the key as
+callgate.key, both with mode 0600, into an empty folder with mode 0700. Look at
+it with `callgate doctor --deep`, then start a server on it. What was revoked
+after the copy was made is not revoked in it: revoke it again.";
+
 /// Of `doctor`.
 pub const DOCTOR: &str = "\
 Examples:

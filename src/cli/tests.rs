@@ -50,6 +50,7 @@ fn every_command_of_the_help_texts_is_accepted() {
         "callgate token recover --tenant acme --user admin_user --revoke-others --data-dir /tmp/x",
         "callgate doctor --data-dir /tmp/x --address a:1 --token-file t --deep --free-min 2GiB --json",
         "callgate doctor --output jsonl",
+        "callgate backup --to /tmp/x.db --data-dir /tmp/x",
         "callgate clock accept --data-dir /tmp/x --yes",
         "callgate policy apply -f p.yaml --expected-version 3 --dry-run --address localhost:1",
         "callgate policy get --output yaml --token-file x",

@@ -101,3 +101,11 @@ pub fn folder(folder: &Path) -> Result<(), StoreError> {
 pub fn engine() -> (&'static str, bool) {
     sqlite::connection::engine()
 }
+
+/// Copies the database in this file, as it is at one moment, into the file `to`: an empty one, or none.
+///
+/// # Errors
+/// `Unavailable` when it can't be read, or the copy can't be written.
+pub async fn copy(path: &Path, to: &str) -> Result<(), StoreError> {
+    sqlite::copy::copy(path, to).await
+}

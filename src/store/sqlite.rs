@@ -43,6 +43,7 @@ pub(super) mod audit_log;
 mod batch;
 mod change;
 pub(super) mod connection;
+pub(super) mod copy;
 mod credentials;
 mod fault;
 pub(super) mod inspect;

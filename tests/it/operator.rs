@@ -17,6 +17,7 @@ use callgate::{
 
 use crate::harness::{Service, authorize, open, secret, vote};
 
+mod backup;
 mod clock;
 mod doctor;
 mod recovery;
