@@ -17,6 +17,7 @@ mod failure;
 mod health;
 mod json;
 mod local;
+mod man;
 mod output;
 mod policy;
 mod request;
@@ -116,6 +117,9 @@ enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// Write manual pages
+    #[command(after_help = examples::MAN)]
+    Man(man::ManArgs),
     /// List what each exit code means
     #[command(after_help = Exit::table())]
     ExitCodes,
@@ -139,6 +143,7 @@ impl Command {
             | Self::Doctor(_)
             | Self::Clock(_)
             | Self::Completion { .. }
+            | Self::Man(_)
             | Self::ExitCodes => None,
         }
     }
@@ -206,6 +211,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Doctor(args) => block_on(doctor::run(args, &output)),
         Command::Clock(args) => block_on(clock::run(args, &output)),
         Command::Completion { shell } => completion(shell, &output),
+        Command::Man(args) => man::run(&args, command(), &output),
         Command::ExitCodes => output.text(&format!("{}\n", Exit::table())).map(|()| Exit::Ok),
     }?;
     Ok(exit.into())
@@ -227,7 +233,10 @@ fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, F
 fn visible_command() -> clap::Command {
     let whole = command();
     let visible = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
-    clap::Command::new("callgate").args(whole.get_arguments().cloned()).subcommands(visible)
+    clap::Command::new("callgate")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(whole.get_arguments().cloned())
+        .subcommands(visible)
 }
 
 fn completion(shell: Shell, output: &Output) -> Result<Exit, Failure> {

@@ -157,3 +157,9 @@ Examples:
   callgate completion bash > ~/.local/share/bash-completion/completions/callgate
   callgate completion zsh > ~/.zfunc/_callgate
   callgate completion fish > ~/.config/fish/completions/callgate.fish";
+
+/// Of `man`.
+pub const MAN: &str = "\
+Examples:
+  callgate man | man -l -
+  callgate man --dir ~/.local/share/man/man1";

@@ -56,6 +56,7 @@ fn every_command_of_the_help_texts_is_accepted() {
         "callgate policy get --output yaml --token-file x",
         "callgate health --address localhost:1 --service liveness",
         "callgate completion fish",
+        "callgate man --dir /tmp/x",
         "callgate exit-codes --no-color",
     ] {
         let line = line.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -21,6 +21,7 @@ mod backup;
 mod clock;
 mod doctor;
 mod recovery;
+mod typing;
 
 /// Runs the program with nothing of this environment in it.
 fn run<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Output {
