@@ -85,14 +85,14 @@ struct Spent {
 }
 
 /// One stream, from its opening to its end.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Course {
     approval: String,
     messages: Vec<Message>,
     is_well_ended: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Message {
     sequence: u64,
     is_event: bool,
@@ -129,7 +129,7 @@ pub struct History {
     acknowledged: watch::Sender<usize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Told {
     allowed: BTreeMap<String, String>,
     opened: BTreeMap<String, (String, i64)>,
@@ -282,8 +282,9 @@ fn checkpoint(note: &str) -> (u64, Hash) {
 /// Everything that doesn't hold, of what callers were told and what is in this data directory. Whoever writes
 /// to it may go on: one moment of it is read.
 pub async fn check(history: &History, data: &Path) -> Vec<Violation> {
+    // Taken first: what is told from here on may be newer than what is read.
+    let told = history.told().clone();
     let database = Database::read(&data.join("callgate.db")).await;
-    let told = history.told();
     let mut found = Found::default();
     kept(&told, &database, &mut found);
     ends(&told, &database, &mut found);
