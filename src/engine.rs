@@ -31,12 +31,13 @@ pub mod request;
 pub mod rpc;
 pub mod separation;
 pub mod tenants;
+mod trial;
 pub mod view;
 pub mod watch;
 
 use std::{
     num::NonZeroU32,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -65,6 +66,7 @@ use self::{
     live::Live,
     refusals::Refusals,
     rpc::Rpc,
+    trial::{Attempt, Trial, UseCase, denial},
 };
 
 /// How often a use case is judged anew when the policy changes under it, before it gives up.
@@ -110,6 +112,9 @@ pub struct Engine {
     pub(crate) limits: Arc<Limits>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) streams: watch::Streams,
+    /// Tells plain ALLOWs of one action and moment apart; begins anywhere, so that those of several processes
+    /// differ too.
+    pub(crate) allows: AtomicU32,
     authorizations: Option<DefaultKeyedRateLimiter<(Name, Option<Name>)>>,
 }
 
@@ -164,13 +169,6 @@ impl Work<'_> {
     }
 }
 
-/// What came of running a use case once.
-enum Attempt<T> {
-    Done(T),
-    Refused(Error),
-    Stale,
-}
-
 impl Engine {
     /// Puts the use cases over a store. `live` is told of its commits by whoever opened it.
     #[must_use]
@@ -191,6 +189,7 @@ impl Engine {
             refusals: Arc::new(Refusals::new(limits.refused_peers_max)),
             streams: watch::Streams::new(&limits),
             limits: Arc::new(limits),
+            allows: AtomicU32::new(random_bytes().map_or(0, u32::from_be_bytes)),
             authorizations,
         }
     }
@@ -281,44 +280,24 @@ impl Engine {
         T: Send + 'static,
         A: for<'t> Fn(Work<'t>, P) -> BoxFuture<'t, Judged<T>> + Send + Sync + 'static,
     {
-        let act = Arc::new(act);
-        // A refusal is counted once, however often it is judged.
-        let is_entry_due = Arc::new(OnceLock::new());
+        let case = Arc::new(UseCase {
+            caller: Arc::clone(caller),
+            rpc,
+            act,
+            refusals: Arc::clone(&self.refusals),
+            due: OnceLock::new(),
+        });
         for _ in 0..ATTEMPTS_MAX {
             let policy = self.policy(caller.tenant()).await?;
-            let refused = admission(&policy, caller, rpc).err();
-            let planned = plan(&policy);
-            let (caller, act) = (Arc::clone(caller), Arc::clone(&act));
-            let (of, by, refusals) = (Arc::clone(&policy), Arc::clone(&caller), Arc::clone(&self.refusals));
-            let counted = Arc::clone(&is_entry_due);
+            let trial = Arc::new(Trial {
+                case: Arc::clone(&case),
+                refused: admission(&policy, caller, rpc).err(),
+                planned: plan(&policy),
+                policy: Arc::clone(&policy),
+            });
             let attempt = store::write(&*self.store, move |tx| {
-                let (policy, caller, act) = (Arc::clone(&of), Arc::clone(&by), Arc::clone(&act));
-                let (refused, planned) = (refused.clone(), planned.clone());
-                let (refusals, is_entry_due) = (Arc::clone(&refusals), Arc::clone(&counted));
-                Box::pin(async move {
-                    if let Some(attempt) = guard(tx, &policy, &caller).await? {
-                        return Ok(attempt);
-                    }
-                    let judged = if let Some(error) = refused {
-                        Err(Failure::Refused(error))
-                    } else {
-                        let (policy, caller) = (Arc::clone(&policy), Arc::clone(&caller));
-                        act(Work { tx: &mut *tx, policy, caller }, planned).await
-                    };
-                    match judged {
-                        Ok(value) => Ok(Attempt::Done(value)),
-                        Err(Failure::Refused(error)) => {
-                            let now = tx.now();
-                            let due =
-                                is_entry_due.get_or_init(|| refusals.register(&caller, rpc, &error, now));
-                            if due.is_entry() {
-                                tx.append(denial(&policy, &caller, rpc, &error));
-                            }
-                            Ok(Attempt::Refused(error))
-                        }
-                        Err(Failure::Store(fault)) => Err(fault),
-                    }
-                })
+                let trial = Arc::clone(&trial);
+                Box::pin(async move { trial.run(tx).await })
             })
             .await;
             match attempt {
@@ -327,7 +306,7 @@ impl Engine {
                 Ok(Attempt::Stale) => self.live.forget_policy(caller.tenant(), policy.version()),
                 Err(StoreError::Conflict(_)) => {}
                 Err(fault) => {
-                    is_entry_due.get().inspect(|due| self.refusals.take_back(due));
+                    case.due.get().inspect(|due| self.refusals.take_back(due));
                     return Err(fault.into());
                 }
             }
@@ -433,58 +412,4 @@ pub(crate) fn may_speak_for(
         Reason::SubjectNotPermitted,
         "the caller may not speak for this user, server or tenant; use a credential that may",
     ))
-}
-
-/// Compares what the caller was judged on with what is in force in the transaction.
-async fn guard<T>(
-    tx: &mut dyn Transaction,
-    policy: &Policy,
-    caller: &Caller,
-) -> Result<Option<Attempt<T>>, StoreError> {
-    let versions = tx.versions(caller.tenant()).await?;
-    let mut live = caller.credential.is_live(tx.now());
-    if live && versions.credentials != caller.credentials_version {
-        live = tx
-            .credential(caller.tenant(), caller.credential.id)
-            .await?
-            .is_some_and(|credential| credential.is_live(tx.now()));
-    }
-    if !live {
-        let mut entry = Entry::new(Kind::CredentialRefused, Some(caller.tenant().clone()));
-        entry.actor = Some(caller.actor());
-        entry.reason = Some(Reason::CredentialRefused.as_str());
-        entry.peer = Some(caller.peer.to_string());
-        tx.append(entry);
-        return Ok(Some(Attempt::Refused(credentials::refused())));
-    }
-    if versions.policy != policy.version() {
-        return Ok(Some(Attempt::Stale));
-    }
-    Ok(None)
-}
-
-/// The entry of a refused RPC.
-fn denial(policy: &Policy, caller: &Caller, rpc: Rpc, error: &Error) -> Entry {
-    let mut entry = Entry::new(Kind::RpcDenied, Some(caller.tenant().clone()));
-    entry.actor = Some(caller.actor());
-    entry.method = Some(rpc.as_str().to_owned());
-    entry.resource_key = Some(rpc.resource_key().to_owned());
-    entry.permission_code = Some(Code::Use.as_str().to_owned());
-    entry.decision = Some("DENY");
-    entry.reason = Some(error.reason.as_str());
-    entry.message = Some(error.message.clone());
-    entry.policy_version = Some(policy.version());
-    entry.peer = Some(caller.peer.to_string());
-    if let Some(user) = policy.user(caller.user()) {
-        let roles: Vec<&str> = user.roles().iter().map(Name::as_str).collect();
-        entry.details.insert("actor_roles".into(), roles.join(","));
-    }
-    for (key, value) in &error.metadata {
-        if *key == "approval_id" {
-            entry.approval_id = crate::domain::id::ApprovalId::parse(value);
-        } else {
-            entry.details.insert((*key).to_owned(), value.clone());
-        }
-    }
-    entry
 }

@@ -452,12 +452,11 @@ where
 {
     let slot = Arc::new(Mutex::new(None));
     let place = Arc::clone(&slot);
-    let operation = Arc::new(operation);
     let submitted: Operation = Box::new(move |transaction| {
         let place = Arc::clone(&place);
-        let operation = Arc::clone(&operation);
+        let running = operation(transaction);
         Box::pin(async move {
-            let value = operation(transaction).await?;
+            let value = running.await?;
             *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
             Ok(())
         })

@@ -4,7 +4,7 @@
 //! equal, however the arguments are spaced, ordered or escaped. Agent, session and `_meta` are no part of it.
 //! tests/golden/action-digest.json holds vectors for other languages.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,6 +12,7 @@ use super::{
     hex,
     json::{self, Fault, Limits, Value},
     name::Name,
+    redact,
 };
 
 /// The fewest hex digits that may stand for a digest.
@@ -26,8 +27,8 @@ pub struct Action {
     user: Name,
     server: Name,
     tool: Name,
-    arguments: Value,
-    canonical: String,
+    canonical: Arc<str>,
+    redacted: Arc<str>,
     digest: ActionDigest,
 }
 
@@ -70,9 +71,14 @@ impl Action {
         bytes_max: usize,
     ) -> Result<Self, ActionError> {
         let arguments = read_arguments(arguments_json, bytes_max)?;
-        let canonical = arguments.canonical();
+        let canonical: Arc<str> = arguments.canonical().into();
+        let redacted = if redact::hides(&arguments, &[]) {
+            redact::redacted(&arguments, &[]).canonical().into()
+        } else {
+            Arc::clone(&canonical)
+        };
         let digest = digest(&canonical, [&server, &tenant, &tool, &user]);
-        Ok(Self { tenant, user, server, tool, arguments, canonical, digest })
+        Ok(Self { tenant, user, server, tool, canonical, redacted, digest })
     }
 
     /// The tenant.
@@ -99,16 +105,16 @@ impl Action {
         &self.tool
     }
 
-    /// The arguments: always an object.
-    #[must_use]
-    pub fn arguments(&self) -> &Value {
-        &self.arguments
-    }
-
-    /// The arguments in canonical form.
+    /// The arguments in canonical form: always an object.
     #[must_use]
     pub fn canonical_arguments(&self) -> &str {
         &self.canonical
+    }
+
+    /// The arguments as they are kept: canonical, values under keys that look secret redacted.
+    #[must_use]
+    pub fn redacted_arguments(&self) -> &Arc<str> {
+        &self.redacted
     }
 
     /// What an approval of this action is bound to.
@@ -118,7 +124,7 @@ impl Action {
     }
 }
 
-fn read_arguments(text: &str, bytes_max: usize) -> Result<Value, ActionError> {
+fn read_arguments(text: &str, bytes_max: usize) -> Result<Value<'_>, ActionError> {
     let is_blank = text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     if is_blank && text.len() <= bytes_max {
         return Ok(Value::Object(Vec::new()));
@@ -168,6 +174,12 @@ impl ActionDigest {
         &self.0
     }
 
+    /// The 64 lower-case hex digits.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        hex::encode(&self.0)
+    }
+
     /// Whether the digest begins with these hex digits: 8 to 64 of them, in any case.
     #[must_use]
     pub fn has_prefix(&self, hex: &str) -> bool {
@@ -178,7 +190,7 @@ impl ActionDigest {
 
 impl serde::Serialize for ActionDigest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.to_hex())
     }
 }
 
@@ -191,7 +203,7 @@ impl<'de> serde::Deserialize<'de> for ActionDigest {
 
 impl fmt::Display for ActionDigest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&hex::encode(&self.0))
+        formatter.write_str(&self.to_hex())
     }
 }
 

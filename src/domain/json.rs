@@ -6,6 +6,8 @@
 //!
 //! It deliberately doesn't convert to Rust types: `serde_json` does that where nothing depends on the digest.
 
+use std::borrow::Cow;
+
 mod canonical;
 mod fault;
 mod number;
@@ -21,20 +23,22 @@ pub use self::{
 };
 
 /// A JSON value. Two values are equal when they mean the same: `1` equals `1.0`.
+///
+/// What was read borrows from its text wherever it stands there as it is, so that reading allocates little.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum Value<'a> {
     /// `null`.
     Null,
     /// `true` or `false`.
     Bool(bool),
     /// A number, as written.
-    Number(Number),
+    Number(Number<'a>),
     /// A string, its escapes resolved.
-    String(String),
+    String(Cow<'a, str>),
     /// An array.
-    Array(Vec<Value>),
+    Array(Vec<Value<'a>>),
     /// An object: members with unique keys, sorted by the UTF-16 code units of their keys.
-    Object(Vec<(String, Value)>),
+    Object(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
 /// What [`parse`] accepts at most.
@@ -52,10 +56,10 @@ impl Default for Limits {
     }
 }
 
-impl Value {
+impl<'a> Value<'a> {
     /// The members, if this is an object.
     #[must_use]
-    pub fn as_object(&self) -> Option<&[(String, Self)]> {
+    pub fn as_object(&self) -> Option<&[(Cow<'a, str>, Self)]> {
         if let Self::Object(members) = self { Some(members) } else { None }
     }
 
@@ -73,7 +77,7 @@ impl Value {
 
     /// The number, if this is one.
     #[must_use]
-    pub fn as_number(&self) -> Option<&Number> {
+    pub fn as_number(&self) -> Option<&Number<'a>> {
         if let Self::Number(number) = self { Some(number) } else { None }
     }
 

@@ -77,6 +77,9 @@ impl Name {
 /// Source: Unicode general categories Cc, Cf, Zl, Zp, Cs, Co.
 #[must_use]
 pub fn is_invisible(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_control();
+    }
     matches!(
         get_general_category(character),
         GeneralCategory::Control

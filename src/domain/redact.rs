@@ -12,6 +12,8 @@
 //! * a word is one of `WORDS`, or the last one is one of `LAST_WORDS` (`card_pin`, but not `pin_message`);
 //! * two words in a row are one of `PAIRS` (`api_key`, `X-Api-Key`, `sessionID`), plurals too.
 
+use std::borrow::Cow;
+
 use super::json::Value;
 
 const STEMS: [&str; 13] = [
@@ -74,6 +76,24 @@ const MEASURES: [&str; 16] = [
 /// Whether a value under this key should be hidden; see the module for the rule.
 #[must_use]
 pub fn looks_secret(key: &str) -> bool {
+    may_look_secret(key) && has_secret_words(key)
+}
+
+/// Whether a key has a pair of letters without which none looks secret: most keys have none of them, and are
+/// spared the splitting into words. A test holds the pairs to the rule.
+fn may_look_secret(key: &str) -> bool {
+    // Letters beyond ASCII may become ASCII ones in lower case.
+    !key.is_ascii()
+        || key.as_bytes().windows(2).any(|pair| match pair {
+            [one, two] => matches!(
+                &[one.to_ascii_lowercase(), two.to_ascii_lowercase()],
+                b"ss" | b"ey" | b"cr" | b"ut" | b"ok" | b"be" | b"jw" | b"pw" | b"ot" | b"cv" | b"pi" | b"nn"
+            ),
+            _ => false,
+        })
+}
+
+fn has_secret_words(key: &str) -> bool {
     let words = words(key);
     let is_measure = words.split('_').any(|word| MEASURES.contains(&word));
     let mut before = "";
@@ -125,12 +145,25 @@ fn words(key: &str) -> String {
 /// `names` are compared without case, `-` and `_`. A hidden value becomes a string that says its kind and
 /// size, as `[redacted string, 24 bytes]`; nothing was hidden exactly if the result equals the value.
 #[must_use]
-pub fn redacted(value: &Value, names: &[String]) -> Value {
+pub fn redacted<'a>(value: &Value<'a>, names: &[String]) -> Value<'a> {
     let names: Vec<String> = names.iter().map(|name| folded(name)).collect();
     redact(value, &names)
 }
 
-fn redact(value: &Value, names: &[String]) -> Value {
+/// Whether [`redacted`] hides anything of the value.
+#[must_use]
+pub fn hides(value: &Value, names: &[String]) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| hides(item, names)),
+        Value::Object(members) => {
+            let is_named = |key: &str| names.iter().any(|name| folded(name) == folded(key));
+            members.iter().any(|(key, value)| looks_secret(key) || is_named(key) || hides(value, names))
+        }
+        _ => false,
+    }
+}
+
+fn redact<'a>(value: &Value<'a>, names: &[String]) -> Value<'a> {
     match value {
         Value::Array(items) => Value::Array(items.iter().map(|item| redact(item, names)).collect()),
         Value::Object(members) => {
@@ -140,10 +173,10 @@ fn redact(value: &Value, names: &[String]) -> Value {
     }
 }
 
-fn member(key: &str, value: &Value, names: &[String]) -> (String, Value) {
+fn member<'a>(key: &Cow<'a, str>, value: &Value<'a>, names: &[String]) -> (Cow<'a, str>, Value<'a>) {
     let is_hidden = looks_secret(key) || (!names.is_empty() && names.contains(&folded(key)));
-    let shown = if is_hidden { Value::String(placeholder(value)) } else { redact(value, names) };
-    (key.to_owned(), shown)
+    let shown = if is_hidden { Value::String(placeholder(value).into()) } else { redact(value, names) };
+    (key.clone(), shown)
 }
 
 fn folded(name: &str) -> String {
@@ -165,12 +198,17 @@ fn placeholder(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection, prelude::*};
+
     use super::*;
     use crate::domain::json::{Limits, parse};
 
     fn redacted_text(text: &str, names: &[&str]) -> String {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        redacted(&parse(text, &Limits::default()).unwrap(), &names).canonical()
+        let value = parse(text, &Limits::default()).unwrap();
+        let shown = redacted(&value, &names);
+        assert_eq!(hides(&value, &names), shown != value);
+        shown.canonical()
     }
 
     #[test]
@@ -299,5 +337,30 @@ mod tests {
     fn a_value_without_secrets_is_unchanged() {
         let value = parse(r#"{"a":[1.0,{"b":null}],"max_tokens":5}"#, &Limits::default()).unwrap();
         assert_eq!(redacted(&value, &[]), value);
+        assert!(!hides(&value, &[]));
+    }
+
+    #[test]
+    fn whatever_makes_a_key_secret_has_a_pair_of_letters_that_is_looked_for() {
+        let halves = PAIRS.iter().filter(|(one, other)| !may_look_secret(one) && !may_look_secret(other));
+        assert_eq!(halves.count(), 0);
+        let words = [STEMS.as_slice(), &ENDINGS, &WORDS, &LAST_WORDS, &["token", "tokens"]].concat();
+        for word in words {
+            assert!(may_look_secret(word), "{word}");
+            assert!(may_look_secret(&word.to_uppercase()), "{word}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_cut_changes_no_answer(
+            parts in collection::vec(
+                prop_oneof!["[a-zA-Z_.-]{0,4}", "(pass|Key|api|token|SECRET|auth|pin|session|Id|\u{212a}ey)"],
+                0..5,
+            ),
+        ) {
+            let key = parts.concat();
+            prop_assert_eq!(looks_secret(&key), has_secret_words(&key), "{}", key);
+        }
     }
 }

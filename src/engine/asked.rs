@@ -17,7 +17,6 @@ use crate::domain::{
         Policy,
         eval::{Question, Verdict, evaluate},
     },
-    redact,
 };
 
 /// What an enforcement point asks.
@@ -40,8 +39,6 @@ pub struct ToolRequest {
 pub(crate) struct Asked {
     pub(crate) action: Arc<Action>,
     pub(crate) subject: Arc<Subject>,
-    /// The arguments as they are kept: secret-looking values redacted, canonical.
-    pub(crate) redacted: Arc<str>,
 }
 
 /// What the policy says about an asked action, with what follows from the policy alone.
@@ -74,8 +71,7 @@ impl Asked {
             error.message = fault.to_string();
             error.with("path", fault.path().to_owned())
         })?;
-        let redacted = redact::redacted(action.arguments(), &[]).canonical().into();
-        Ok(Self { action: Arc::new(action), subject: Arc::new(request.subject), redacted })
+        Ok(Self { action: Arc::new(action), subject: Arc::new(request.subject) })
     }
 
     /// Asks the policy.
@@ -85,7 +81,10 @@ impl Asked {
         let lineage_checked = verdict.sensitivity >= policy.made_by_from();
         let speaks = may_speak_for(policy, caller, &self.subject.user, Some(server));
         let interested = [self.subject.user.clone(), caller.user().clone()];
-        let candidates = separation::candidates(policy, &verdict.stages, &interested).into();
+        let candidates = match verdict.stages.is_empty() {
+            true => Arc::default(),
+            false => separation::candidates(policy, &verdict.stages, &interested).into(),
+        };
         Plan { verdict, speaks, lineage_checked, candidates }
     }
 
@@ -96,14 +95,14 @@ impl Asked {
             user: self.subject.user.clone(),
             agent: self.subject.agent.clone(),
             session: self.subject.session.clone(),
-            roles: verdict.roles.to_vec(),
+            roles: Arc::clone(&verdict.roles),
         });
         entry.server = Some(self.action.server().clone());
         entry.tool = Some(self.action.tool().clone());
-        entry.action_digest = Some(self.action.digest().to_string());
-        entry.arguments = Some(self.redacted.to_string());
-        entry.resource_key = Some(verdict.resource_key.to_string());
-        entry.permission_code = Some(verdict.permission_code.as_str().to_owned());
+        entry.action_digest = Some(self.action.digest().to_hex());
+        entry.arguments = Some(Arc::clone(self.action.redacted_arguments()));
+        entry.resource_key = Some(Arc::clone(&verdict.resource_key));
+        entry.permission_code = Some(verdict.permission_code.as_str());
         entry.sensitivity = Some(verdict.sensitivity);
         entry
     }

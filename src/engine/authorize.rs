@@ -3,7 +3,7 @@
 //! The policy is asked before the transaction; inside it, what the policy holds for humans either spends a
 //! grant or is held. Every answer is an audit entry in the same transaction, durable before it leaves.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use serde::Serialize;
 
@@ -19,21 +19,18 @@ use super::{
     separation::{self, Interested},
     view::{self, ApprovalView},
 };
-use crate::{
-    clock::random_bytes,
-    domain::{
-        action::Action,
-        approval::{Approval, RequestKey, State, Subject, Use},
-        audit::Kind,
-        id::{ApprovalId, RequestId},
-        name::Name,
-        policy::{
-            Policy,
-            eval::{Decision, Verdict, VerdictReason},
-        },
-        sensitivity::Sensitivity,
-        time::Timestamp,
+use crate::domain::{
+    action::{Action, ActionDigest},
+    approval::{Approval, RequestKey, State, Subject, Use},
+    audit::Kind,
+    id::{ApprovalId, RequestId},
+    name::Name,
+    policy::{
+        Policy,
+        eval::{Decision, Verdict, VerdictReason},
     },
+    sensitivity::Sensitivity,
+    time::Timestamp,
 };
 
 /// Why `AuthorizeTool` decided as it did.
@@ -106,7 +103,7 @@ impl Authorization {
 /// The part of a request that its `request_id` stands for.
 #[derive(Serialize)]
 struct Body<'a> {
-    digest: String,
+    digest: ActionDigest,
     subject: &'a Subject,
     approval: Option<ApprovalId>,
 }
@@ -129,12 +126,12 @@ impl Engine {
             return Err(self.refuse(caller, Rpc::AuthorizeTool, error).await);
         }
         let asked = Asked::read(request, caller, &self.limits)?;
-        let body = Body { digest: asked.action.digest().to_string(), subject: &asked.subject, approval };
+        let body = Body { digest: asked.action.digest(), subject: &asked.subject, approval };
         let request = answers::request_key(request_id, &body)?;
         let planned = asked.clone();
         let by = Arc::clone(caller);
         let (keys, limits) = (Arc::clone(&self.keys), Arc::clone(&self.limits));
-        let nonce = u32::from_be_bytes(random_bytes::<4>()?);
+        let nonce = self.allows.fetch_add(1, Ordering::Relaxed);
         self.commit(
             caller,
             Rpc::AuthorizeTool,

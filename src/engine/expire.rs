@@ -204,6 +204,6 @@ pub(crate) fn subject(approval: &Approval) -> audit::Subject {
         user: approval.subject.user.clone(),
         agent: approval.subject.agent.clone(),
         session: approval.subject.session.clone(),
-        roles: approval.subject_roles.clone(),
+        roles: approval.subject_roles.as_slice().into(),
     }
 }

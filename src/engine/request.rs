@@ -17,12 +17,16 @@ use super::{
     rpc::Rpc,
     separation::{self, Interested},
 };
-use crate::domain::{
-    approval::{Approval, Ask, Event, EventKind, RequestKey, Requirement, State, Subject},
-    audit::Kind,
-    id::{ApprovalId, RequestId},
-    lifecycle,
-    policy::eval::Decision,
+use crate::{
+    domain::{
+        action::ActionDigest,
+        approval::{Approval, Ask, Event, EventKind, RequestKey, Requirement, State, Subject},
+        audit::Kind,
+        id::{ApprovalId, RequestId},
+        lifecycle,
+        policy::eval::Decision,
+    },
+    store::Counts,
 };
 
 /// The shortest time to decide.
@@ -49,7 +53,7 @@ pub struct ApprovalRequest {
 
 #[derive(Serialize)]
 struct Body<'a> {
-    digest: String,
+    digest: ActionDigest,
     subject: &'a Subject,
     justification: &'a str,
     timeout: Option<Duration>,
@@ -76,7 +80,7 @@ impl Engine {
         }
         let asked = Asked::read(request.call, caller, &self.limits)?;
         let body = Body {
-            digest: asked.action.digest().to_string(),
+            digest: asked.action.digest(),
             subject: &asked.subject,
             justification: &request.justification,
             timeout: request.timeout,
@@ -151,7 +155,10 @@ impl Asking {
         if let Some(rejected) = work.tx.rejected(&tenant, &subject.user, &digest, since).await? {
             return Err(denied(DecisionReason::Rejected, rejection(&rejected)));
         }
-        self.check_rate(work).await?;
+        // Of one moment: what is overdue by now counts in neither.
+        let since = work.tx.now().minus(RATE_SPAN);
+        let counts = work.tx.counts(&tenant, &subject.user, since).await?;
+        self.check_rate(&counts)?;
         let pending = work.tx.pending(&tenant, &subject.user, subject.agent.as_ref(), &digest).await?;
         match pending {
             Some(overdue) if overdue.is_overdue(work.tx.now()) => {
@@ -160,14 +167,13 @@ impl Asking {
             Some(pending) => return self.join(work, pending).await,
             None => {}
         }
+        self.check_pending(&counts)?;
         self.open(work, plan).await
     }
 
     /// Refuses what is beyond the limits; nothing is stored then.
-    async fn check_rate(&self, work: &mut Work<'_>) -> Judged<()> {
+    fn check_rate(&self, counts: &Counts) -> Judged<()> {
         let user = &self.asked.subject.user;
-        let counts =
-            work.tx.counts(&work.caller.tenant().clone(), user, work.tx.now().minus(RATE_SPAN)).await?;
         if counts.requests_of_user >= self.limits.requests_per_minute {
             let limit = self.limits.requests_per_minute;
             let message = format!("`{user}` has asked {limit} times in the last minute; wait and ask again");
@@ -176,9 +182,8 @@ impl Asking {
         Ok(())
     }
 
-    async fn check_pending(&self, work: &mut Work<'_>) -> Judged<()> {
+    fn check_pending(&self, counts: &Counts) -> Judged<()> {
         let user = &self.asked.subject.user;
-        let counts = work.tx.counts(&work.caller.tenant().clone(), user, work.tx.now()).await?;
         let (of, limit) = if counts.pending_of_user >= self.limits.pending_per_user_max {
             (format!("`{user}`"), self.limits.pending_per_user_max)
         } else if counts.pending >= self.limits.pending_max {
@@ -209,7 +214,6 @@ impl Asking {
     }
 
     async fn open(&self, work: &mut Work<'_>, plan: &Plan) -> Judged<ApprovalId> {
-        self.check_pending(work).await?;
         let verdict = &plan.verdict;
         let users = [self.asked.subject.user.clone(), work.caller.user().clone()];
         let possible = separation::is_possible(
@@ -245,7 +249,7 @@ impl Asking {
             tool: self.asked.action.tool().clone(),
             digest: self.asked.action.digest(),
             sensitivity: verdict.sensitivity,
-            arguments_redacted: self.asked.redacted.to_string(),
+            arguments_redacted: self.asked.action.redacted_arguments().to_string(),
             requirement: Requirement {
                 stages: verdict.stages.to_vec(),
                 rejections: policy.rejections(),

@@ -4,7 +4,6 @@
 //! every credential that isn't accepted.
 
 use std::{
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -16,7 +15,7 @@ use tower::{Layer, Service};
 
 use super::connection::Peer;
 use crate::engine::{
-    Engine,
+    Caller, Engine,
     error::{Error, Reason},
 };
 
@@ -66,26 +65,34 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         // The service that was polled ready is the one that is called; its clone waits for the next call.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         if request.uri().path().starts_with(OPEN) {
             return Box::pin(inner.call(request));
         }
+        let peer = peer(&request);
+        let recognized = bearer(&request).and_then(|token| self.engine.recognize(token, &peer));
+        if let Some(caller) = recognized {
+            let answered = inner.call(admitted(request, caller));
+            return Box::pin(async move { answered.await.map(too_large) });
+        }
         let engine = Arc::clone(&self.engine);
         Box::pin(async move {
-            let peer = peer(&request);
             match engine.authenticate(bearer(&request), &peer).await {
-                Ok(caller) => {
-                    request.headers_mut().remove(AUTHORIZATION);
-                    request.extensions_mut().insert(caller);
-                    inner.call(request).await.map(too_large)
-                }
+                Ok(caller) => inner.call(admitted(request, caller)).await.map(too_large),
                 Err(error) => Ok(Status::from(error).into_http()),
             }
         })
     }
+}
+
+/// A request with its caller in place of the credential.
+fn admitted<B>(mut request: Request<B>, caller: Arc<Caller>) -> Request<B> {
+    request.headers_mut().remove(AUTHORIZATION);
+    request.extensions_mut().insert(caller);
+    request
 }
 
 /// The one bearer token of a request; several are none, and so is anything else.
@@ -109,6 +116,5 @@ fn too_large(response: Response<Body>) -> Response<Body> {
 }
 
 fn peer<B>(request: &Request<B>) -> Arc<str> {
-    let address: Option<SocketAddr> = request.extensions().get::<Peer>().map(|peer| peer.0);
-    address.map_or_else(|| "unknown".into(), |address| address.to_string().into())
+    request.extensions().get::<Peer>().map_or_else(|| "unknown".into(), |peer| Arc::clone(&peer.0))
 }

@@ -6,7 +6,6 @@
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -31,9 +30,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Source: RFC 9113, 3.4.
 const PREFACE_BYTES: usize = 24;
 
-/// Where a connection comes from.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+/// Where a connection comes from: its address, written once for all its requests.
+#[derive(Debug, Clone)]
+pub struct Peer(pub Arc<str>);
 
 /// What connections are limited to.
 #[derive(Debug, Clone, Copy)]
@@ -70,8 +69,12 @@ pub async fn accept(
                         stopping: Box::pin(stopping.clone().cancelled_owned()),
                         preface_bytes_left: PREFACE_BYTES,
                     };
-                    let connection =
-                        Connection { stream, peer: Peer(address), silence: Some(silence), _place: place };
+                    let connection = Connection {
+                        stream,
+                        peer: Peer(address.to_string().into()),
+                        silence: Some(silence),
+                        _place: place,
+                    };
                     if out.send(Ok(connection)).await.is_err() {
                         return;
                     }
@@ -111,7 +114,7 @@ impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        self.peer
+        self.peer.clone()
     }
 }
 

@@ -43,7 +43,7 @@ impl GateService for Gate {
         let call = convert::tool_request(asked.subject, asked.call)?;
         let answer = self.0.engine.authorize_tool(&caller, call, approval, request_id).await?;
         let view = self.0.engine.answered(&answer);
-        Ok(Response::new(authorization(&answer, view.as_ref(), self.0.engine.use_within())))
+        Ok(Response::new(authorization(answer, view.as_ref(), self.0.engine.use_within())))
     }
 
     type RequestApprovalStream =
@@ -133,7 +133,7 @@ fn watched(message: &WatchMessage) -> v1::RequestApprovalResponse {
 }
 
 fn authorization(
-    answer: &Authorization,
+    answer: Authorization,
     view: Option<&ApprovalView>,
     use_within: std::time::Duration,
 ) -> v1::AuthorizeToolResponse {
@@ -144,16 +144,16 @@ fn authorization(
     v1::AuthorizeToolResponse {
         decision: convert::decision(answer.decision).into(),
         reason: convert::decision_reason(answer.reason).into(),
-        message: answer.message.clone(),
-        decision_id: answer.decision_id.clone().unwrap_or_default(),
+        retryable: answer.is_retryable(),
+        message: answer.message,
+        decision_id: answer.decision_id.unwrap_or_default(),
         policy_version: verdict.policy_version,
         sensitivity: convert::sensitivity(verdict.sensitivity).into(),
-        action_digest: answer.action.digest().to_string(),
+        action_digest: answer.action.digest().to_hex(),
         use_before: answer.use_before.map(convert::time),
         use_within: is_allowed
             .then(|| answer.use_before.map_or(use_within, |before| before.since(answer.time)))
             .map(convert::span),
-        retryable: answer.is_retryable(),
         grant: approval.as_ref().filter(|_| is_allowed).and_then(|approval| approval.grant.clone()),
         approval,
         requirement: if needs { wire::stages(&verdict.stages, &[]) } else { vec![] },

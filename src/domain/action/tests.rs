@@ -136,6 +136,6 @@ proptest! {
     fn one_changed_leaf_changes_the_digest(value in samples::value(), other in samples::value()) {
         let digest = |value: &Value| action(&format!("{{\"a\":[{}]}}", value.canonical())).unwrap().digest();
         prop_assert_eq!(digest(&value) == digest(&other), value == other);
-        prop_assert_ne!(digest(&value), digest(&Value::String(value.canonical())));
+        prop_assert_ne!(digest(&value), digest(&Value::String(value.canonical().into())));
     }
 }

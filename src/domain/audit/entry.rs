@@ -4,7 +4,7 @@
 //! and never longer than [`ENTRY_BYTES_MAX`]. The entry's place in the log is its sequence, so it isn't in
 //! the bytes. An entry is no place for secrets: what is written here is redacted before.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{kind::Kind, writer::Writer};
 use crate::domain::{
@@ -55,7 +55,7 @@ pub struct Subject {
     /// The agent's session.
     pub session: Option<Name>,
     /// The user's roles when it happened.
-    pub roles: Vec<Name>,
+    pub roles: Arc<[Name]>,
 }
 
 /// What an operation records, before it has a time. Absent fields are left out of the bytes.
@@ -76,9 +76,9 @@ pub struct Entry {
     /// An RPC's name, or an HTTP method and path.
     pub method: Option<String>,
     /// The resource that was judged.
-    pub resource_key: Option<String>,
+    pub resource_key: Option<Arc<str>>,
     /// The permission that was asked for.
-    pub permission_code: Option<String>,
+    pub permission_code: Option<&'static str>,
     /// How much harm the call can do.
     pub sensitivity: Option<Sensitivity>,
     /// The decision's word, such as `ALLOW`.
@@ -90,7 +90,7 @@ pub struct Entry {
     /// The digest of the whole action, in hex.
     pub action_digest: Option<String>,
     /// The redacted arguments: canonical JSON, kept as text.
-    pub arguments: Option<String>,
+    pub arguments: Option<Arc<str>>,
     /// The approval it is about.
     pub approval_id: Option<ApprovalId>,
     /// The grant it is about.
@@ -113,6 +113,16 @@ pub struct Entry {
     pub peer: Option<String>,
     /// What has no field of its own.
     pub details: BTreeMap<String, String>,
+}
+
+/// The time of entries, as it is written: those of one commit share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryTime(String);
+
+impl From<Timestamp> for EntryTime {
+    fn from(time: Timestamp) -> Self {
+        Self(time.rfc3339())
+    }
 }
 
 impl Entry {
@@ -158,15 +168,21 @@ impl Entry {
     /// Source: RFC 8785.
     #[must_use]
     pub fn encode(&self, time: Timestamp) -> Vec<u8> {
-        let whole = self.write(time, Writer::new(CAPACITY, false));
+        self.encode_at(&EntryTime::from(time))
+    }
+
+    /// Writes the entry as [`Entry::encode`] does, at a time that many entries share.
+    #[must_use]
+    pub fn encode_at(&self, time: &EntryTime) -> Vec<u8> {
+        let whole = self.write(&time.0, Writer::new(CAPACITY, false));
         if whole.len() <= ENTRY_BYTES_MAX {
             return whole;
         }
-        self.write(time, Writer::new(ENTRY_BYTES_MAX, true))
+        self.write(&time.0, Writer::new(ENTRY_BYTES_MAX, true))
     }
 
     /// Writes every member, in the order of their keys.
-    fn write(&self, time: Timestamp, mut json: Writer) -> Vec<u8> {
+    fn write(&self, time: &str, mut json: Writer) -> Vec<u8> {
         json.text("action_digest", self.action_digest.as_deref(), budget::TEXT);
         self.write_actor(&mut json);
         json.plain("approval_id", self.approval_id);
@@ -186,7 +202,7 @@ impl Entry {
         json.text("method", self.method.as_deref(), budget::TEXT);
         json.text("outcome", self.outcome, budget::TEXT);
         json.text("peer", self.peer.as_deref(), budget::TEXT);
-        json.text("permission_code", self.permission_code.as_deref(), budget::TEXT);
+        json.text("permission_code", self.permission_code, budget::TEXT);
         json.number("policy_version", self.policy_version);
         json.text("reason", self.reason, budget::TEXT);
         json.text("resource_key", self.resource_key.as_deref(), budget::TEXT);
@@ -194,7 +210,7 @@ impl Entry {
         json.text("server", self.server.as_deref(), budget::TEXT);
         self.write_subject(&mut json);
         json.text("tenant", self.tenant.as_deref(), budget::TEXT);
-        json.plain("time", Some(time.rfc3339()));
+        json.plain("time", Some(time));
         json.text("tool", self.tool.as_deref(), budget::TEXT);
         json.number("v", Some(ENTRY_VERSION));
         json.text("verdict", self.verdict, budget::TEXT);
@@ -244,19 +260,19 @@ mod tests {
                 user: long_name.clone(),
                 agent: Some(long_name.clone()),
                 session: Some(long_name.clone()),
-                roles: vec![long_name.clone(); roles],
+                roles: vec![long_name.clone(); roles].into(),
             }),
             server: Some(long_name.clone()),
             tool: Some(long_name.clone()),
             method: text(),
-            resource_key: text(),
-            permission_code: text(),
+            resource_key: text().map(Into::into),
+            permission_code: Some("EXECUTE"),
             sensitivity: Some(Sensitivity::Critical),
             decision: Some("APPROVAL_REQUIRED"),
             reason: Some("PERMISSION_MISSING"),
             message: text(),
             action_digest: text(),
-            arguments: text(),
+            arguments: text().map(Into::into),
             approval_id: Some(ApprovalId::from_bytes([0xab; 16])),
             grant_id: Some(GrantId::from_bytes([0xcd; 16])),
             decision_id: text(),
@@ -286,7 +302,7 @@ mod tests {
                 user: name("dev_user"),
                 agent: None,
                 session: None,
-                roles: vec![name("dev"), name("ops")],
+                roles: [name("dev"), name("ops")].into(),
             }),
             decision: Some("DENY"),
             policy_version: Some(7),
@@ -312,13 +328,13 @@ mod tests {
 
     #[test]
     fn an_entry_at_the_limit_is_whole_and_one_byte_more_is_cut() {
-        let mut entry = Entry { arguments: Some(String::new()), ..Entry::new(Kind::ToolAllowed, None) };
+        let mut entry = Entry { arguments: Some("".into()), ..Entry::new(Kind::ToolAllowed, None) };
         let frame = entry.encode(Timestamp::default()).len();
-        entry.arguments = Some("x".repeat(ENTRY_BYTES_MAX - frame));
+        entry.arguments = Some("x".repeat(ENTRY_BYTES_MAX - frame).into());
         let whole = entry.encode(Timestamp::default());
         assert_eq!(whole.len(), ENTRY_BYTES_MAX);
         assert_eq!(assert_canonical(&whole).get("whole"), None);
-        entry.arguments = Some("x".repeat(ENTRY_BYTES_MAX - frame + 1));
+        entry.arguments = Some("x".repeat(ENTRY_BYTES_MAX - frame + 1).into());
         let cut = entry.encode(Timestamp::default());
         assert!(cut.len() <= ENTRY_BYTES_MAX);
         assert!(assert_canonical(&cut).get("whole").is_some());
@@ -327,7 +343,8 @@ mod tests {
     #[test]
     fn a_cut_value_keeps_its_beginning_its_length_and_its_digest() {
         let arguments = "é\u{1}".repeat(50_000);
-        let entry = Entry { arguments: Some(arguments.clone()), ..Entry::new(Kind::ToolAllowed, None) };
+        let entry =
+            Entry { arguments: Some(arguments.as_str().into()), ..Entry::new(Kind::ToolAllowed, None) };
         let value = assert_canonical(&entry.encode(Timestamp::default()));
         assert!(arguments.starts_with(value["arguments"].as_str().unwrap()));
         let digest: [u8; 32] = Sha256::digest(arguments.as_bytes()).into();

@@ -200,7 +200,7 @@ mod tests {
                 user: name("dev_user"),
                 agent: Some(name("claw")),
                 session: None,
-                roles: vec![name("dev")],
+                roles: [name("dev")].into(),
             }),
             server: Some(name("git")),
             tool: Some(name("push")),
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn what_was_cut_is_named_in_the_record() {
-        let long = Entry { arguments: Some("x".repeat(70_000)), ..entry() };
+        let long = Entry { arguments: Some("x".repeat(70_000).into()), ..entry() };
         let record = decode(0, &long.encode(Timestamp::default())).unwrap();
         assert_eq!(record.whole.get("arguments").unwrap().bytes, 70_000);
     }

@@ -164,7 +164,7 @@ impl Writer {
     }
 
     fn key(&mut self, path: &'static str) {
-        let key = path.rsplit('.').next().unwrap_or(path);
+        let key = path.rsplit_once('.').map_or(path, |(_, key)| key);
         separate(&mut self.out, b'{');
         self.out.push(b'"');
         self.out.extend_from_slice(key.as_bytes());
@@ -195,8 +195,9 @@ fn member(out: &mut Vec<u8>, key: &str, value: &str) {
 ///
 /// Source: RFC 8785 section 3.2.2.2.
 fn quote(out: &mut Vec<u8>, text: &str) {
+    out.reserve(text.len().saturating_add(2));
     out.push(b'"');
-    for run in text.as_bytes().split_inclusive(|byte| escape(*byte).is_some()) {
+    for run in text.as_bytes().split_inclusive(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
         match run.split_last() {
             Some((last, plain)) if let Some(letter) = escape(*last) => {
                 out.extend_from_slice(plain);

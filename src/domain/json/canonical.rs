@@ -4,15 +4,15 @@
 //! differs from the decimal value of its double's shortest round-trip form keeps its own value, so that
 //! 9007199254740993 and 9007199254740992 never share a digest. The form is JSON and reads back as itself.
 
-use std::{cmp::Ordering, fmt::Write as _};
+use std::{borrow::Cow, cmp::Ordering, fmt::Write as _};
 
 use super::Value;
 
-impl Value {
+impl Value<'_> {
     /// The canonical form.
     #[must_use]
     pub fn canonical(&self) -> String {
-        let mut out = String::with_capacity(256);
+        let mut out = String::with_capacity(512);
         self.write_canonical(&mut out);
         out
     }
@@ -31,7 +31,7 @@ impl Value {
     }
 }
 
-fn write_array(items: &[Value], out: &mut String) {
+fn write_array(items: &[Value<'_>], out: &mut String) {
     out.push('[');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
@@ -42,7 +42,7 @@ fn write_array(items: &[Value], out: &mut String) {
     out.push(']');
 }
 
-fn write_object(members: &[(String, Value)], out: &mut String) {
+fn write_object(members: &[(Cow<'_, str>, Value<'_>)], out: &mut String) {
     out.push('{');
     for (index, (key, value)) in members.iter().enumerate() {
         if index > 0 {

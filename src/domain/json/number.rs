@@ -4,7 +4,7 @@
 //! here expands an exponent, so `1e999999999` costs as little as `1`, and every step is linear in the length
 //! of the literal.
 
-use std::{cmp::Ordering, fmt::Write as _};
+use std::{borrow::Cow, cmp::Ordering, fmt::Write as _};
 
 /// As many significant digits as always survive the way to a double and back.
 ///
@@ -15,16 +15,16 @@ const DIGITS_MAX: usize = 17;
 
 /// A JSON number: the literal as written. Two numbers are equal when their decimal values are.
 #[derive(Debug, Clone)]
-pub struct Number {
-    literal: String,
+pub struct Number<'a> {
+    literal: Cow<'a, str>,
 }
 
-impl Number {
+impl<'a> Number<'a> {
     /// Takes a literal that matches JSON's grammar; nothing if its exponent, written or normalised, doesn't
     /// fit 32 bits.
-    pub(super) fn new(literal: &str) -> Option<Self> {
+    pub(super) fn new(literal: &'a str) -> Option<Self> {
         Decimal::read(literal)?;
-        Some(Self { literal: literal.to_owned() })
+        Some(Self { literal: Cow::Borrowed(literal) })
     }
 
     /// The number as it was written.
@@ -70,21 +70,21 @@ impl Number {
     }
 }
 
-impl PartialEq for Number {
+impl PartialEq for Number<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Number {}
+impl Eq for Number<'_> {}
 
-impl PartialOrd for Number {
+impl PartialOrd for Number<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Number {
+impl Ord for Number<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let (left, right) = (self.decimal(), other.decimal());
         left.sign().cmp(&right.sign()).then_with(|| {

@@ -3,6 +3,8 @@
 //! Open arrays and objects wait on a stack of their own, bounded by the depth limit, and tell the path when
 //! something is wrong. Time is linear in the text, but for the sorting of keys.
 
+use std::borrow::Cow;
+
 use super::{Fault, FaultKind, Limits, Number, Value, canonical::utf16_order};
 
 /// The most levels that any caller may allow: what dropping and writing a value by recursion can bear.
@@ -15,7 +17,7 @@ const DEPTH_CEILING: usize = 128;
 /// pair, an exponent beyond 32 bits, or a limit that is passed.
 ///
 /// Source: RFC 8259.
-pub fn parse(text: &str, limits: &Limits) -> Result<Value, Fault> {
+pub fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Value<'a>, Fault> {
     let (bytes, bytes_max) = (text.len(), limits.bytes_max);
     if bytes > bytes_max {
         return Err(Fault { path: String::new(), kind: FaultKind::TooLarge { bytes, bytes_max } });
@@ -25,21 +27,21 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Value, Fault> {
 }
 
 /// An array or object that isn't closed yet; an object with the key whose value comes next.
-enum Frame {
-    Array(Vec<Value>),
-    Object(Vec<(String, Value)>, Option<String>),
+enum Frame<'a> {
+    Array(Vec<Value<'a>>),
+    Object(Vec<(Cow<'a, str>, Value<'a>)>, Option<Cow<'a, str>>),
 }
 
 struct Parser<'a> {
     text: &'a str,
     /// The byte that is read next.
     at: usize,
-    open: Vec<Frame>,
+    open: Vec<Frame<'a>>,
     depth_max: usize,
 }
 
-impl Parser<'_> {
-    fn document(mut self) -> Result<Value, Fault> {
+impl<'a> Parser<'a> {
+    fn document(mut self) -> Result<Value<'a>, Fault> {
         loop {
             let mut complete = self.value()?;
             while let Some(value) = complete {
@@ -52,7 +54,7 @@ impl Parser<'_> {
     }
 
     /// Reads a value, or opens an array or object that isn't empty and returns nothing.
-    fn value(&mut self) -> Result<Option<Value>, Fault> {
+    fn value(&mut self) -> Result<Option<Value<'a>>, Fault> {
         self.skip_space();
         match self.peek() {
             Some(b'{') => self.open_object(),
@@ -66,7 +68,7 @@ impl Parser<'_> {
         }
     }
 
-    fn open_array(&mut self) -> Result<Option<Value>, Fault> {
+    fn open_array(&mut self) -> Result<Option<Value<'a>>, Fault> {
         self.descend()?;
         if self.take(b']') {
             return Ok(Some(Value::Array(Vec::new())));
@@ -75,7 +77,7 @@ impl Parser<'_> {
         Ok(None)
     }
 
-    fn open_object(&mut self) -> Result<Option<Value>, Fault> {
+    fn open_object(&mut self) -> Result<Option<Value<'a>>, Fault> {
         self.descend()?;
         if self.take(b'}') {
             return Ok(Some(Value::Object(Vec::new())));
@@ -95,7 +97,7 @@ impl Parser<'_> {
     }
 
     /// Puts a value where it belongs; returns the array or object around it if that is complete.
-    fn put(&mut self, value: Value) -> Result<Option<Value>, Fault> {
+    fn put(&mut self, value: Value<'a>) -> Result<Option<Value<'a>>, Fault> {
         let in_object = match self.open.last_mut() {
             Some(Frame::Array(items)) => {
                 items.push(value);
@@ -126,7 +128,7 @@ impl Parser<'_> {
     }
 
     /// Sorts the members of an object that is complete.
-    fn object(&self, mut members: Vec<(String, Value)>) -> Result<Value, Fault> {
+    fn object(&self, mut members: Vec<(Cow<'a, str>, Value<'a>)>) -> Result<Value<'a>, Fault> {
         members.sort_by(|(left, _), (right, _)| utf16_order(left, right));
         let twice = members.iter().zip(members.iter().skip(1)).find(|(one, next)| one.0 == next.0);
         if let Some(((key, _), _)) = twice {
@@ -150,7 +152,7 @@ impl Parser<'_> {
         if self.take(b':') { Ok(()) } else { Err(self.syntax("`:`")) }
     }
 
-    fn end(mut self, value: Value) -> Result<Value, Fault> {
+    fn end(mut self, value: Value<'a>) -> Result<Value<'a>, Fault> {
         self.skip_space();
         if self.at < self.text.len() {
             return Err(self.fault(FaultKind::Trailing { offset: self.at }));
@@ -158,7 +160,7 @@ impl Parser<'_> {
         Ok(value)
     }
 
-    fn word(&mut self, word: &'static str, value: Value) -> Result<Option<Value>, Fault> {
+    fn word(&mut self, word: &'static str, value: Value<'a>) -> Result<Option<Value<'a>>, Fault> {
         if !self.rest().starts_with(word.as_bytes()) {
             return Err(self.syntax("a value"));
         }
@@ -166,7 +168,7 @@ impl Parser<'_> {
         Ok(Some(value))
     }
 
-    fn number(&mut self) -> Result<Value, Fault> {
+    fn number(&mut self) -> Result<Value<'a>, Fault> {
         let start = self.at;
         self.take(b'-');
         if !self.take(b'0') {
@@ -193,20 +195,21 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<String, Fault> {
+    fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
         self.at += 1;
-        let mut text = String::new();
+        let mut text = Cow::Borrowed("");
         loop {
             let start = self.at;
             let run = self.rest().iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
             self.at = run.map_or(self.text.len(), |run| start + run);
-            text.push_str(self.since(start));
+            // Takes the run over as it is where nothing stood before it.
+            text += self.since(start);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(text);
                 }
-                Some(b'\\') => text.push(self.escape()?),
+                Some(b'\\') => text.to_mut().push(self.escape()?),
                 Some(_) => return Err(self.syntax("an escape in place of a control character")),
                 None => return Err(self.syntax("the closing double quote")),
             }
@@ -278,7 +281,7 @@ impl Parser<'_> {
     }
 
     /// The text from `start` up to here. Both stand beside ASCII characters, so there always is one.
-    fn since(&self, start: usize) -> &str {
+    fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
 

@@ -32,12 +32,13 @@ pub fn text() -> impl Strategy<Value = String> {
 ///
 /// # Panics
 /// Never: every literal is one that [`parse`] takes.
-pub fn value() -> impl Strategy<Value = Value> {
+pub fn value() -> impl Strategy<Value = Value<'static>> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
-        literal().prop_map(|literal| parse(&literal, &Limits::default()).unwrap()),
-        text().prop_map(Value::String),
+        // A few bytes that are never given back, so that the value has no owner to outlive.
+        literal().prop_map(|literal| parse(literal.leak(), &Limits::default()).unwrap()),
+        text().prop_map(|text| Value::String(text.into())),
     ];
     leaf.prop_recursive(3, 24, 5, |inner| {
         prop_oneof![
@@ -48,13 +49,15 @@ pub fn value() -> impl Strategy<Value = Value> {
 }
 
 /// Objects with a few members.
-pub fn arguments() -> impl Strategy<Value = Value> {
+pub fn arguments() -> impl Strategy<Value = Value<'static>> {
     collection::btree_map(text(), value(), 0..4).prop_map(object)
 }
 
-fn object(members: BTreeMap<String, Value>) -> Value {
-    let mut members: Vec<_> = members.into_iter().collect();
-    members.sort_by_cached_key(|(key, _)| key.encode_utf16().collect::<Vec<_>>());
+fn object(members: BTreeMap<String, Value<'static>>) -> Value<'static> {
+    let mut members: Vec<_> = members.into_iter().map(|(key, value)| (key.into(), value)).collect();
+    members.sort_by_cached_key(|(key, _): &(std::borrow::Cow<'_, str>, _)| {
+        key.encode_utf16().collect::<Vec<_>>()
+    });
     Value::Object(members)
 }
 

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 
-fn value(text: &str) -> Value {
+fn value(text: &str) -> Value<'_> {
     parse(text, &Limits::default()).unwrap()
 }
 

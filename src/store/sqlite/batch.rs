@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::working::{Working, earliest};
 use crate::{
     domain::{
-        audit::{self, Frontier, Segment, SegmentBuilder, segment::NotTaken},
+        audit::{self, Frontier, Segment, SegmentBuilder, entry::EntryTime, segment::NotTaken},
         id::ApprovalId,
         name::Name,
         time::Timestamp,
@@ -19,7 +19,8 @@ use crate::{
 /// What one operation did besides its SQL.
 #[derive(Debug, Default)]
 pub(super) struct Part {
-    pub(super) entries: Vec<audit::Entry>,
+    /// Audit entries in their stored form.
+    pub(super) entries: Vec<Vec<u8>>,
     pub(super) moved: Vec<(Name, ApprovalId, u64)>,
     pub(super) versions: BTreeMap<Name, Versions>,
     pub(super) opened_until: Option<Timestamp>,
@@ -35,6 +36,7 @@ pub(super) struct Part {
 #[derive(Debug)]
 pub(super) struct Batch {
     now: Timestamp,
+    entry_time: EntryTime,
     frontier: Frontier,
     segments: Vec<Segment>,
     open: SegmentBuilder,
@@ -50,6 +52,7 @@ impl Batch {
     pub(super) fn new(working: &Working, now: Timestamp) -> Self {
         Self {
             now,
+            entry_time: now.into(),
             frontier: working.frontier.clone(),
             segments: Vec::new(),
             open: SegmentBuilder::new(working.frontier.size()),
@@ -65,6 +68,11 @@ impl Batch {
         self.now
     }
 
+    /// The time that all its entries bear.
+    pub(super) fn entry_time(&self) -> &EntryTime {
+        &self.entry_time
+    }
+
     /// The versions of a tenant that an earlier operation changed.
     pub(super) fn versions(&self, tenant: &Name) -> Option<Versions> {
         self.versions.get(tenant).copied()
@@ -75,8 +83,7 @@ impl Batch {
     /// # Errors
     /// `Inconsistent` when an entry fits into no segment; then nothing was added.
     pub(super) fn add(&mut self, part: Part) -> Result<(), StoreError> {
-        let encoded: Vec<Vec<u8>> = part.entries.iter().map(|entry| entry.encode(self.now)).collect();
-        if let Some(entry) = encoded.iter().find(|entry| entry.len() > audit::entry::ENTRY_BYTES_MAX) {
+        if let Some(entry) = part.entries.iter().find(|entry| entry.len() > audit::entry::ENTRY_BYTES_MAX) {
             return Err(StoreError::Inconsistent {
                 table: "audit_segments",
                 column: "entries",
@@ -84,10 +91,10 @@ impl Batch {
                 fault: format!("an entry of {} bytes", entry.len()),
             });
         }
-        for entry in &encoded {
+        for entry in &part.entries {
             self.push(entry);
         }
-        self.wrote |= part.wrote || !encoded.is_empty();
+        self.wrote |= part.wrote || !part.entries.is_empty();
         self.versions.extend(part.versions);
         self.position = self.position.max(part.position);
         self.resume_from = part.resume_from.or(self.resume_from);

@@ -130,7 +130,7 @@ impl Transaction for Unit<'_> {
     }
 
     fn append(&mut self, entry: audit::Entry) {
-        self.part.entries.push(entry);
+        self.part.entries.push(entry.encode_at(self.batch.entry_time()));
     }
 
     async fn versions(&mut self, tenant: &Name) -> Result<Versions, StoreError> {

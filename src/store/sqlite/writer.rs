@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     clock::random_bytes,
-    store::{BoxFuture, Committed, OnCommit, Operation, StoreError, Transaction, options::Options},
+    store::{Committed, OnCommit, Operation, StoreError, Transaction, options::Options},
 };
 
 /// The pause after a commit while other processes write too: the engine's lock isn't fair.
@@ -349,11 +349,16 @@ async fn attempt(
 /// Runs an operation to its end, where a panic is an end like others: one operation's fault must not stop all
 /// writing.
 async fn caught(operation: &Operation, transaction: &mut dyn Transaction) -> Result<(), StoreError> {
-    let mut running: BoxFuture<'_, _> = Box::pin(async move { operation(transaction).await });
+    let panicked = || StoreError::Unavailable("the operation panicked; it was undone".into());
+    let Ok(mut running) = catch_unwind(AssertUnwindSafe(move || {
+        let transaction = transaction;
+        operation(transaction)
+    })) else {
+        return Err(panicked());
+    };
     poll_fn(move |context| {
-        catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))).unwrap_or_else(|_| {
-            Poll::Ready(Err(StoreError::Unavailable("the operation panicked; it was undone".into())))
-        })
+        catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context)))
+            .unwrap_or_else(|_| Poll::Ready(Err(panicked())))
     })
     .await
 }

@@ -56,7 +56,7 @@ pub async fn a_full_segment_begins_the_next(database: &Database) {
     write(&*opened.store, |transaction| {
         for _ in 0..40 {
             let mut long = entry(&name("acme"));
-            long.arguments = Some("x".repeat(60_000));
+            long.arguments = Some("x".repeat(60_000).into());
             transaction.append(long);
         }
         Box::pin(async { Ok(()) })

@@ -277,7 +277,7 @@ async fn a_full_disk_loses_nothing_and_writing_goes_on_once_there_is_room() {
     let failed = loop {
         let appended = write(&*opened.store, |transaction| {
             let mut long = entry(&name("acme"));
-            long.arguments = Some("x".repeat(60_000));
+            long.arguments = Some("x".repeat(60_000).into());
             transaction.append(long);
             Box::pin(async { Ok(()) })
         });
