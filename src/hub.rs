@@ -1,8 +1,9 @@
 //! Wakes what waits: streams on approvals, and the expiry timer.
 //!
-//! For each approval that somebody watches there is one `watch` channel that carries the newest sequence: the
-//! latest value wins, so a slow watcher costs nothing and misses no event, for it reads the events themselves
-//! from the store. Nothing is kept for an approval that nobody watches.
+//! For each approval that somebody watches there is one `watch` channel that carries the newest sequence, and
+//! the change that led there where this process made it, so that its watchers need not read it: the latest value
+//! wins, so a slow watcher costs nothing and misses no event, for it reads from the store what it wasn't told.
+//! Nothing is kept for an approval that nobody watches.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -11,14 +12,25 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use crate::domain::{id::ApprovalId, name::Name};
+use crate::domain::{approval::Change, id::ApprovalId, name::Name};
 
 type Key = (Name, ApprovalId);
+
+/// What is known of a watched approval.
+#[derive(Debug, Clone, Default)]
+pub struct News {
+    /// The newest sequence that was published; 0 before the first.
+    pub sequence: u64,
+    /// The change that led to it, where it was told.
+    pub change: Option<Change>,
+    /// Rises when more may have happened than was published.
+    pub doubts: u64,
+}
 
 /// Where watchers meet what was committed.
 #[derive(Debug, Default)]
 pub struct Hub {
-    watched: Mutex<HashMap<Key, watch::Sender<u64>>>,
+    watched: Mutex<HashMap<Key, watch::Sender<News>>>,
     timer: Notify,
 }
 
@@ -36,17 +48,30 @@ impl Hub {
         let key = (tenant.clone(), id);
         let receiver = match self.lock().entry(key.clone()) {
             Entry::Occupied(watched) => watched.get().subscribe(),
-            Entry::Vacant(free) => free.insert(watch::Sender::new(0)).subscribe(),
+            Entry::Vacant(free) => free.insert(watch::Sender::new(News::default())).subscribe(),
         };
         Watcher { hub: Arc::clone(self), key, receiver: Some(receiver) }
     }
 
+    /// Tells what was committed.
+    pub fn tell(&self, change: &Change) {
+        let key = (change.approval.tenant.clone(), change.approval.id);
+        self.put(&key, change.event.sequence, Some(change));
+    }
+
     /// Says that an approval has come to a sequence.
     pub fn publish(&self, tenant: &Name, id: ApprovalId, sequence: u64) {
-        if let Some(sender) = self.lock().get(&(tenant.clone(), id)) {
-            sender.send_if_modified(|newest| {
-                let moved = *newest < sequence;
-                *newest = sequence.max(*newest);
+        self.put(&(tenant.clone(), id), sequence, None);
+    }
+
+    fn put(&self, key: &Key, sequence: u64, change: Option<&Change>) {
+        if let Some(sender) = self.lock().get(key) {
+            sender.send_if_modified(|news| {
+                let moved = news.sequence < sequence;
+                if moved {
+                    news.sequence = sequence;
+                    news.change = change.cloned();
+                }
                 moved
             });
         }
@@ -55,7 +80,7 @@ impl Hub {
     /// Says that anything may have changed: every watcher reads again.
     pub fn wake_all(&self) {
         for sender in self.lock().values() {
-            sender.send_modify(|_| ());
+            sender.send_modify(|news| news.doubts += 1);
         }
         self.timer.notify_one();
     }
@@ -64,6 +89,12 @@ impl Hub {
     #[must_use]
     pub fn is_watched(&self, tenant: &Name, id: ApprovalId) -> bool {
         self.lock().contains_key(&(tenant.clone(), id))
+    }
+
+    /// Every approval that somebody watches.
+    #[must_use]
+    pub fn watched(&self) -> Vec<(Name, ApprovalId)> {
+        self.lock().keys().cloned().collect()
     }
 
     /// Says that an approval with a time of its own was opened.
@@ -76,7 +107,7 @@ impl Hub {
         self.timer.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Sender<u64>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Sender<News>>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,16 +118,21 @@ pub struct Watcher {
     hub: Arc<Hub>,
     key: Key,
     /// Taken when the watcher is dropped, so that the count of receivers is right then.
-    receiver: Option<watch::Receiver<u64>>,
+    receiver: Option<watch::Receiver<News>>,
 }
 
 impl Watcher {
-    /// Completes when something was published since the last time.
+    /// Completes when something was published since [`Watcher::news`] was asked.
     pub async fn woken(&mut self) {
         if let Some(receiver) = &mut self.receiver {
             // Fails only without a sender, and the hub keeps it while this watcher is there.
             let _ = receiver.changed().await;
         }
+    }
+
+    /// What is known of the approval.
+    pub fn news(&mut self) -> News {
+        self.receiver.as_mut().map(|receiver| receiver.borrow_and_update().clone()).unwrap_or_default()
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     domain::{
         action::ActionDigest,
-        approval::{Approval, Event},
+        approval::{Approval, Change, Event},
         audit,
         id::{ApprovalId, CredentialId, GrantId, RequestId},
         lifecycle::Step,
@@ -158,6 +158,8 @@ pub struct Counts {
 pub struct Committed {
     /// Approvals that moved, with their newest sequence.
     pub moved: Vec<(Name, ApprovalId, u64)>,
+    /// What this process changed about them, in order.
+    pub changes: Vec<Change>,
     /// Whose policy or credentials changed.
     pub versions_moved: VersionsMoved,
     /// The earliest `expire_time` among the approvals that were opened.
@@ -424,6 +426,13 @@ pub trait Store: AuditLog {
         sequence: u64,
         limit: u32,
     ) -> Result<Vec<Event>, StoreError>;
+
+    /// The newest sequence of each of these approvals.
+    async fn sequences(
+        &self,
+        tenant: &Name,
+        ids: &[ApprovalId],
+    ) -> Result<Vec<(ApprovalId, u64)>, StoreError>;
 
     /// Pending approvals of all tenants but these whose time is over, earliest first; at most `limit`.
     async fn due(

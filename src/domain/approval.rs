@@ -2,6 +2,8 @@
 //!
 //! Every state carries exactly its own data. Nothing here changes an approval: `lifecycle` does.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -408,6 +410,15 @@ pub struct Event {
     pub time: Timestamp,
     /// Who did it; none for the service itself.
     pub user: Option<Name>,
+}
+
+/// An approval as a change left it, and the event that says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The approval after it.
+    pub approval: Arc<Approval>,
+    /// What happened.
+    pub event: Event,
 }
 
 /// What happened to an approval.

@@ -68,6 +68,9 @@ impl Live {
             });
             self.credentials().retain(|_, (credential, _)| stays(&credential.tenant));
         }
+        for change in &committed.changes {
+            self.hub.tell(change);
+        }
         for (tenant, id, sequence) in &committed.moved {
             self.hub.publish(tenant, *id, *sequence);
         }

@@ -171,6 +171,7 @@ impl Engine {
     /// Those of the store.
     pub async fn keep_house(&self, answers_dropped_max: u32) -> Result<(), Error> {
         self.tidy_rates();
+        self.look_for_missed().await?;
         self.sum_up_refusals(self.now()).await?;
         let retention = self.limits.request_id_retention;
         loop {

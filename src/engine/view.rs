@@ -26,7 +26,7 @@ pub(crate) const PREVIEW_BYTES_MAX: usize = 4 * 1024;
 #[derive(Debug, Clone)]
 pub struct ApprovalView {
     /// The approval.
-    pub approval: Approval,
+    pub approval: Arc<Approval>,
     /// Its arguments, escaped; whole while it is pending, redacted afterwards.
     pub arguments: Arc<Rendered>,
     /// What each stage still lacks.
@@ -83,7 +83,7 @@ impl Engine {
                 arguments: Arc::new(rendered(&approval.arguments_redacted, WHOLE_BYTES_MAX)),
                 missing: vec![],
                 time: self.now(),
-                approval,
+                approval: Arc::new(approval),
             },
         }
     }
@@ -92,9 +92,10 @@ impl Engine {
     pub(crate) fn view_with(
         &self,
         policy: &Policy,
-        approval: Approval,
+        approval: impl Into<Arc<Approval>>,
         arguments: Arc<Rendered>,
     ) -> ApprovalView {
+        let approval = approval.into();
         let stages = &approval.requirement.stages;
         let missing = match approval.state {
             State::Approved { .. } => vec![0; stages.len()],

@@ -5,7 +5,7 @@
 //! ends with an error that says how to come back.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     pin::Pin,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     task::{Context, Poll},
@@ -21,27 +21,27 @@ use super::{
     error::{Error, Reason},
     limits::Limits,
     rpc::Rpc,
-    view::{ApprovalView, PREVIEW_BYTES_MAX},
+    view::{ApprovalView, PREVIEW_BYTES_MAX, is_visible},
 };
 use crate::{
     clock::Sleep,
     domain::{
-        approval::{Event, State},
+        approval::{Approval, Change, Event, State},
         id::ApprovalId,
         name::Name,
         policy::{eval::permits, resource::Code},
         render::Rendered,
         time::Timestamp,
     },
-    hub::Watcher,
+    hub::{News, Watcher},
     store::StoreError,
 };
 
 /// How many events are read at a time.
 const EVENTS_MAX: u32 = 100;
 
-/// How often a stream looks for itself, should a wake-up have been missed.
-const RESCAN: Duration = Duration::from_secs(10);
+/// How many approvals are looked at together, should a wake-up have been missed.
+const WATCHED_PAGE: usize = 1_000;
 
 /// When a client should come back after the server stopped.
 const RETRY_STOPPED: Duration = Duration::from_secs(1);
@@ -202,6 +202,11 @@ impl From<StoreError> for Stop {
     }
 }
 
+/// Whether there is nothing more to tell.
+fn has_ended(view: &ApprovalView, sequence: u64) -> bool {
+    view.approval.state != State::Pending && sequence == view.approval.sequence
+}
+
 impl Engine {
     /// Follows an approval from a place among the streams. It is watched from here on; that the caller may not
     /// see the approval is told on the stream.
@@ -246,6 +251,26 @@ impl Engine {
         Ok(StreamPlace { engine: Arc::clone(self), key })
     }
 
+    /// Publishes how far every watched approval has come, should a wake-up have been missed: one question for
+    /// many, instead of one of each stream.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn look_for_missed(&self) -> Result<(), Error> {
+        let mut watched: BTreeMap<Name, Vec<ApprovalId>> = BTreeMap::new();
+        for (tenant, id) in self.live.hub.watched() {
+            watched.entry(tenant).or_default().push(id);
+        }
+        for (tenant, ids) in watched {
+            for page in ids.chunks(WATCHED_PAGE) {
+                for (id, sequence) in self.store.sequences(&tenant, page).await? {
+                    self.live.hub.publish(&tenant, id, sequence);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Completes when the caller's deadline has passed; never without one.
     pub(crate) async fn passed(&self, deadline: Option<Duration>) {
         match deadline {
@@ -264,7 +289,8 @@ impl Watch {
         stopping: CancellationToken,
     ) {
         let Self { engine, caller, id, after, watcher, place } = self;
-        let mut course = Course { engine: &engine, caller: &caller, id, watcher, out: &out, arguments: None };
+        let mut course =
+            Course { engine: &engine, caller: &caller, id, watcher, out: &out, known: None, arguments: None };
         let stop = tokio::select! {
             biased;
             result = course.run(after) => result.err(),
@@ -294,6 +320,8 @@ struct Course<'a> {
     id: ApprovalId,
     watcher: Watcher,
     out: &'a Followed<WatchMessage>,
+    /// The approval as it was last read or told.
+    known: Option<Arc<Approval>>,
     /// They never change while it is pending, so they are rendered once.
     arguments: Option<Arc<Rendered>>,
 }
@@ -301,6 +329,7 @@ struct Course<'a> {
 impl Course<'_> {
     async fn run(&mut self, after: Option<u64>) -> Result<(), Stop> {
         let mut epoch = self.engine.live.epoch();
+        let News { doubts: mut doubts_met, sequence: mut told, .. } = self.watcher.news();
         let snapshot = self.view().await?;
         let newest = snapshot.approval.sequence;
         let mut sequence = after.unwrap_or(newest);
@@ -309,32 +338,33 @@ impl Course<'_> {
                 format!("the approval has come to sequence {newest}, not {sequence}; come back with 0");
             return Err(Error::new(Reason::SequenceUnknown, message).into());
         }
-        let mut is_over = snapshot.approval.state != State::Pending && sequence == newest;
+        let mut is_over = has_ended(&snapshot, sequence);
+        let mut is_behind = sequence < newest;
         // Counted from before each message, so that who has the message knows that the time runs.
         let mut heartbeat = self.engine.clock.sleep_until_after(self.engine.limits.heartbeat);
         self.send(snapshot, None, sequence).await?;
         while !is_over {
             self.admitted_still(&mut epoch).await?;
-            let events = self.events(sequence).await?;
-            if events.is_empty() {
-                let (beat, woken) = tokio::select! {
-                    () = self.watcher.woken() => (false, true),
-                    () = &mut heartbeat => (true, false),
-                    () = self.engine.clock.sleep_until_after(RESCAN) => (false, false),
+            let news = self.watcher.news();
+            is_behind |= news.sequence > sequence.max(told) || news.doubts != doubts_met;
+            if !is_behind {
+                let beat = tokio::select! {
+                    () = self.watcher.woken() => false,
+                    () = &mut heartbeat => true,
                 };
-                self.admitted_still(&mut epoch).await?;
                 if beat {
+                    self.admitted_still(&mut epoch).await?;
                     let view = self.view().await?;
-                    is_over = view.approval.state != State::Pending && sequence == view.approval.sequence;
+                    is_over = has_ended(&view, sequence);
                     heartbeat = self.engine.clock.sleep_until_after(self.engine.limits.heartbeat);
                     self.send(view, None, sequence).await?;
-                } else if !woken {
-                    // Reading it expires what is overdue, should the timer be late.
-                    is_over = {
-                        let view = self.view().await?;
-                        view.approval.state != State::Pending && sequence == view.approval.sequence
-                    };
                 }
+                continue;
+            }
+            (doubts_met, told) = (news.doubts, news.sequence);
+            let events = self.catch_up(news, sequence).await?;
+            is_behind = u32::try_from(events.len()).is_ok_and(|count| count >= EVENTS_MAX);
+            if events.is_empty() {
                 continue;
             }
             let view = self.view().await?;
@@ -347,11 +377,23 @@ impl Course<'_> {
                 }
             }
             heartbeat = self.engine.clock.sleep_until_after(self.engine.limits.heartbeat);
-            if !is_over && view.approval.state != State::Pending && sequence == view.approval.sequence {
-                is_over = true;
-            }
+            is_over |= has_ended(&view, sequence);
         }
         Ok(())
+    }
+
+    /// The events after a sequence: the one that was told, if it is the next, or what the store has. What is
+    /// known of the approval is then at least as new, or is read anew.
+    async fn catch_up(&mut self, news: News, sequence: u64) -> Result<Vec<Event>, Error> {
+        if let Some(Change { approval, event }) = news.change
+            && event.sequence == sequence + 1
+        {
+            self.known = Some(approval);
+            return Ok(vec![event]);
+        }
+        self.known = None;
+        let tenant = self.caller.tenant();
+        Ok(self.engine.store.events_after(tenant, self.id, sequence, EVENTS_MAX).await?)
     }
 
     /// Asks again whether the caller may be told, when a policy or a credential may have changed or its own has
@@ -374,14 +416,16 @@ impl Course<'_> {
         Ok(())
     }
 
-    async fn events(&self, after: u64) -> Result<Vec<Event>, Error> {
-        let tenant = self.caller.tenant();
-        Ok(self.engine.store.events_after(tenant, self.id, after, EVENTS_MAX).await?)
-    }
-
+    /// The approval as it is known; read where it isn't, or is overdue, for a read commits the end.
     async fn view(&mut self) -> Result<ApprovalView, Error> {
         let policy = self.engine.policy(self.caller.tenant()).await?;
-        let approval = self.engine.seen(&policy, self.caller, self.id).await?;
+        let now = self.engine.now();
+        let approval = match self.known.take().filter(|approval| !approval.is_overdue(now)) {
+            Some(approval) if is_visible(&policy, self.caller, &approval) => approval,
+            Some(_) => return Err(Error::not_found("approval")),
+            None => Arc::new(self.engine.seen(&policy, self.caller, self.id).await?),
+        };
+        self.known = Some(Arc::clone(&approval));
         let arguments = match &self.arguments {
             Some(arguments) => Arc::clone(arguments),
             None => self.engine.arguments(&approval, PREVIEW_BYTES_MAX).await?,

@@ -238,6 +238,14 @@ impl Store for SqliteStore {
         self.reader.events_after(tenant, id, sequence, limit).await
     }
 
+    async fn sequences(
+        &self,
+        tenant: &Name,
+        ids: &[ApprovalId],
+    ) -> Result<Vec<(ApprovalId, u64)>, StoreError> {
+        self.reader.sequences(tenant, ids).await
+    }
+
     async fn due(
         &self,
         now: Timestamp,

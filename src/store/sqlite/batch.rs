@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::working::{Working, earliest};
 use crate::{
     domain::{
+        approval::Change,
         audit::{self, Frontier, Segment, SegmentBuilder, entry::EntryTime, segment::NotTaken},
         id::ApprovalId,
         name::Name,
@@ -22,6 +23,7 @@ pub(super) struct Part {
     /// Audit entries in their stored form.
     pub(super) entries: Vec<Vec<u8>>,
     pub(super) moved: Vec<(Name, ApprovalId, u64)>,
+    pub(super) changes: Vec<Change>,
     pub(super) versions: BTreeMap<Name, Versions>,
     pub(super) opened_until: Option<Timestamp>,
     /// Of the newest event that it inserted.
@@ -102,6 +104,7 @@ impl Batch {
             self.committed.moved.retain(|(of, other, _)| *other != id || *of != tenant);
             self.committed.moved.push((tenant, id, sequence));
         }
+        self.committed.changes.extend(part.changes);
         self.committed.opened_until = earliest(self.committed.opened_until, part.opened_until);
         Ok(())
     }

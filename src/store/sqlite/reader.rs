@@ -11,7 +11,7 @@ use super::{approvals, connection, credentials, fault::Fault, tenants, working};
 use crate::{
     domain::{
         approval::{Approval, Event},
-        audit,
+        audit, hex,
         id::{ApprovalId, CredentialId},
         name::Name,
         principal::Credential,
@@ -176,6 +176,30 @@ impl Reader {
         .await
         .map_err(Fault::from)?;
         rows.into_iter().map(|row| row.read(tenant, id)).collect()
+    }
+
+    pub(super) async fn sequences(
+        &self,
+        tenant: &Name,
+        ids: &[ApprovalId],
+    ) -> Result<Vec<(ApprovalId, u64)>, StoreError> {
+        let page: Vec<String> = ids.iter().map(|id| hex::encode(id.as_bytes())).collect();
+        let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(
+            "SELECT approval_id, sequence FROM json_each(?2) AS page CROSS JOIN approvals
+             WHERE tenant = ?1 AND approval_id = unhex(page.value)",
+        )
+        .bind(tenant.as_str())
+        .bind(serde_json::json!(page).to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Fault::from)?;
+        rows.into_iter()
+            .map(|(id, sequence)| {
+                let at = Row::of("approvals", tenant, &id);
+                let id = ApprovalId::from_bytes(at.bytes("approval_id", &id)?);
+                Ok((id, at.number("sequence", sequence)?))
+            })
+            .collect()
     }
 
     pub(super) async fn due(

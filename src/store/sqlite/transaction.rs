@@ -4,6 +4,8 @@
 //! that the operation can be undone alone. An error after which the whole transaction is in doubt is remembered,
 //! whatever the operation makes of it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
@@ -18,7 +20,7 @@ use super::{
 use crate::{
     domain::{
         action::ActionDigest,
-        approval::{Approval, Event},
+        approval::{Approval, Change, Event},
         audit,
         id::{ApprovalId, CredentialId, GrantId, RequestId},
         lifecycle::Step,
@@ -105,6 +107,11 @@ impl<'b> Unit<'b> {
             self.failed = Some(error.clone());
         }
         outcome
+    }
+
+    fn moved(&mut self, approval: &Approval, event: &Event) {
+        self.part.moved.push((approval.tenant.clone(), approval.id, approval.sequence));
+        self.part.changes.push(Change { approval: Arc::new(approval.clone()), event: event.clone() });
     }
 
     async fn known_versions(&mut self, tenant: &Name) -> Result<Versions, StoreError> {
@@ -296,7 +303,7 @@ impl Transaction for Unit<'_> {
     ) -> Result<(), StoreError> {
         let inserted = change::insert(self.writing().await?, approval, event, sealed).await;
         self.part.position = self.note_written(inserted)?;
-        self.part.moved.push((approval.tenant.clone(), approval.id, approval.sequence));
+        self.moved(approval, event);
         self.part.opened_until = earliest(self.part.opened_until, Some(approval.expire_time));
         Ok(())
     }
@@ -308,9 +315,9 @@ impl Transaction for Unit<'_> {
         event: Option<&Event>,
     ) -> Result<(), StoreError> {
         let updated = change::update(self.writing().await?, before, after, event).await;
-        if let Some(position) = self.note_written(updated)? {
+        if let (Some(position), Some(event)) = (self.note_written(updated)?, event) {
             self.part.position = position;
-            self.part.moved.push((after.tenant.clone(), after.id, after.sequence));
+            self.moved(after, event);
         }
         Ok(())
     }
