@@ -13,7 +13,7 @@ use super::{
 pub const SEGMENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// The entries of one commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Segment {
     /// The place of the first entry in the log, from 0.
     pub first_sequence: u64,

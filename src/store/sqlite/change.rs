@@ -3,7 +3,12 @@
 //! Each UPDATE names what it expects to find and counts its rows: what another process did in between is a
 //! `Conflict`, never overwritten.
 
-use sqlx::{SqliteConnection, sqlite::SqliteQueryResult};
+use sqlx::{
+    Either, Executor as _, Sqlite, SqliteConnection,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteQueryResult},
+};
+use tokio_stream::StreamExt as _;
 
 use super::{approvals::ids, fault::Fault, json, number};
 use crate::{
@@ -23,13 +28,7 @@ pub(super) async fn insert(
     event: &Event,
     sealed: &[u8],
 ) -> Result<i64, Fault> {
-    insert_row(connection, approval).await?;
-    sqlx::query("INSERT INTO approval_arguments (tenant, approval_id, sealed) VALUES (?1, ?2, ?3)")
-        .bind(approval.tenant.as_str())
-        .bind(approval.id.as_bytes().as_slice())
-        .bind(sealed)
-        .execute(&mut *connection)
-        .await?;
+    insert_row(connection, approval, sealed).await?;
     insert_new(connection, approval, (0, 0)).await?;
     if let Some(grant) = approval.grant() {
         insert_grant(connection, approval, grant).await?;
@@ -44,24 +43,30 @@ pub(super) async fn update(
     after: &Approval,
     event: Option<&Event>,
 ) -> Result<Option<i64>, Fault> {
-    update_row(connection, before, after).await?;
+    let position = update_row(connection, before, after, event).await?;
     insert_new(connection, after, (before.asks.len(), before.votes.len())).await?;
     match (before.grant(), after.grant()) {
         (None, Some(grant)) => insert_grant(connection, after, grant).await?,
         (Some(old), Some(new)) => update_grant(connection, &after.tenant, old, new).await?,
         (_, None) => {}
     }
-    if before.state == State::Pending && after.state != State::Pending {
-        sqlx::query("DELETE FROM approval_arguments WHERE tenant = ?1 AND approval_id = ?2")
-            .bind(after.tenant.as_str())
-            .bind(after.id.as_bytes().as_slice())
-            .execute(&mut *connection)
-            .await?;
+    Ok(position)
+}
+
+/// Runs several statements as one message to the connection, which costs more than most statements do: what
+/// each of them did. After one that fails none runs.
+async fn run(
+    connection: &mut SqliteConnection,
+    query: Query<'_, Sqlite, SqliteArguments>,
+) -> Result<Vec<SqliteQueryResult>, Fault> {
+    let mut done = Vec::new();
+    let mut steps = connection.fetch_many(query);
+    while let Some(step) = steps.next().await {
+        if let Either::Left(result) = step? {
+            done.push(result);
+        }
     }
-    match event {
-        Some(event) => insert_event(connection, after, event).await.map(Some),
-        None => Ok(None),
-    }
+    Ok(done)
 }
 
 /// Stores that approvals of one tenant expired, a statement a table; the place of the newest event.
@@ -146,14 +151,20 @@ impl<'a> From<&'a State> for Decision<'a> {
     }
 }
 
-async fn insert_row(connection: &mut SqliteConnection, approval: &Approval) -> Result<(), Fault> {
+/// Stores the row and the sealed arguments.
+async fn insert_row(
+    connection: &mut SqliteConnection,
+    approval: &Approval,
+    sealed: &[u8],
+) -> Result<(), Fault> {
     let decision = Decision::from(&approval.state);
-    sqlx::query(
+    let query = sqlx::query(
         "INSERT INTO approvals (tenant, approval_id, subject_user, agent, session, subject_roles, server, tool,
              action_digest, sensitivity, arguments_redacted, requirement, policy_version, create_time,
              expire_time, state, decide_time, decided_by, reason, waited, version, sequence)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-             ?22)",
+             ?22);
+         INSERT INTO approval_arguments (tenant, approval_id, sealed) VALUES (?1, ?2, ?23)",
     )
     .bind(approval.tenant.as_str())
     .bind(approval.id.as_bytes().as_slice())
@@ -177,24 +188,30 @@ async fn insert_row(connection: &mut SqliteConnection, approval: &Approval) -> R
     .bind(decision.waited)
     .bind(number(approval.version))
     .bind(number(approval.sequence))
-    .execute(connection)
-    .await?;
+    .bind(sealed);
+    run(connection, query).await?;
     Ok(())
 }
 
+/// Changes the row, drops the sealed arguments where it leaves PENDING, and stores the event, whose place it
+/// gives.
 async fn update_row(
     connection: &mut SqliteConnection,
     before: &Approval,
     after: &Approval,
-) -> Result<(), Fault> {
+    event: Option<&Event>,
+) -> Result<Option<i64>, Fault> {
     let decision = Decision::from(&after.state);
     let decided = before.state.name() == StateName::Pending && after.state.name() != StateName::Pending;
-    let updated = sqlx::query(
+    let query = sqlx::query(
         "UPDATE approvals SET state = ?6, decide_time = ?7, decided_by = ?8, reason = ?9, waited = ?10,
              version = ?11, sequence = ?12
          WHERE tenant = ?1 AND approval_id = ?2 AND state = ?3 AND version = ?4 AND sequence = ?5
          AND (NOT ?13 OR ?6 NOT IN ('APPROVED', 'REJECTED') OR expire_time > ?7)
-         AND (NOT ?13 OR ?6 <> 'EXPIRED' OR expire_time <= ?7)",
+         AND (NOT ?13 OR ?6 <> 'EXPIRED' OR expire_time <= ?7);
+         INSERT INTO events (tenant, approval_id, sequence, kind, time, user)
+         SELECT ?1, ?2, ?14, ?15, ?16, ?17 WHERE changes() = 1 AND ?14 IS NOT NULL;
+         DELETE FROM approval_arguments WHERE ?13 AND tenant = ?1 AND approval_id = ?2",
     )
     .bind(before.tenant.as_str())
     .bind(before.id.as_bytes().as_slice())
@@ -209,9 +226,13 @@ async fn update_row(
     .bind(number(after.version))
     .bind(number(after.sequence))
     .bind(decided)
-    .execute(connection)
-    .await?;
-    one_row(&updated, "approvals")
+    .bind(event.map(|event| number(event.sequence)))
+    .bind(event.map(|event| event.kind.as_str()))
+    .bind(event.map(|event| event.time.micros()))
+    .bind(event.and_then(|event| event.user.as_deref()));
+    let done = run(connection, query).await?;
+    one_row(done.first(), "approvals")?;
+    Ok(event.and(done.last()).map(SqliteQueryResult::last_insert_rowid))
 }
 
 /// Stores the asks and votes from these places on.
@@ -320,7 +341,7 @@ async fn update_grant(
         .bind(revocation.reason.as_str())
         .execute(&mut *connection)
         .await?;
-        one_row(&updated, "grants")?;
+        one_row(Some(&updated), "grants")?;
     }
     for (place, spent) in (0_i64..).zip(&new.uses).skip(old.uses.len()) {
         insert_use(connection, tenant, new, place, spent).await?;
@@ -340,7 +361,7 @@ async fn update_grant(
         .bind(was.outcome.map(Outcome::as_str))
         .execute(&mut *connection)
         .await?;
-        one_row(&updated, "grant_uses")?;
+        one_row(Some(&updated), "grant_uses")?;
     }
     Ok(())
 }
@@ -391,6 +412,10 @@ async fn insert_event(
     Ok(inserted.last_insert_rowid())
 }
 
-fn one_row(result: &SqliteQueryResult, table: &'static str) -> Result<(), Fault> {
-    if result.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict(table).into()) }
+fn one_row(result: Option<&SqliteQueryResult>, table: &'static str) -> Result<(), Fault> {
+    if result.is_some_and(|result| result.rows_affected() == 1) {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict(table).into())
+    }
 }

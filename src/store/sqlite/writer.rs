@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep, sleep_until},
@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     clock::random_bytes,
+    domain::audit::Segment,
     store::{Committed, OnCommit, Operation, StoreError, Transaction, options::Options},
 };
 
@@ -281,11 +282,11 @@ impl Writer {
                 }
             });
         }
-        let Some(finished) = batch.finish() else {
+        let Some(mut finished) = batch.finish() else {
             sqlx::query("ROLLBACK").execute(&mut session.connection).await?;
             return Ok(None);
         };
-        record(&mut session.connection, &finished).await?;
+        record(&mut session.connection, &mut finished).await?;
         if let Err(error) = sqlx::query("COMMIT").execute(&mut session.connection).await {
             return Err(Failure::Unknown(StoreError::CommitUnknown(error.to_string())));
         }
@@ -363,31 +364,48 @@ async fn caught(operation: &Operation, transaction: &mut dyn Transaction) -> Res
     .await
 }
 
-/// Writes the entries of all operations, and what the next transaction carries on from.
-async fn record(connection: &mut SqliteConnection, finished: &Finished) -> Result<(), Fault> {
-    for segment in &finished.segments {
-        sqlx::query(
-            "INSERT INTO audit_segments (first_sequence, count, entries, leaf_hashes) VALUES (?1, ?2, ?3, ?4)",
-        )
+const INSERT_SEGMENT: &str =
+    "INSERT INTO audit_segments (first_sequence, count, entries, leaf_hashes) VALUES (?1, ?2, ?3, ?4)";
+const UPDATE_STATE: &str =
+    "UPDATE state SET last_now = ?5, tree_size = ?6, frontier = ?7, versions_changes = versions_changes + ?8
+     WHERE id = 1";
+const INSERT_SEGMENT_AND_UPDATE_STATE: &str =
+    "INSERT INTO audit_segments (first_sequence, count, entries, leaf_hashes) VALUES (?1, ?2, ?3, ?4);
+     UPDATE state SET last_now = ?5, tree_size = ?6, frontier = ?7, versions_changes = versions_changes + ?8
+     WHERE id = 1";
+
+/// Writes the entries of all operations, and what the next transaction carries on from. The newest segment and
+/// the state go as one message to the connection: it costs more than either statement.
+async fn record(connection: &mut SqliteConnection, finished: &mut Finished) -> Result<(), Fault> {
+    let newest = finished.segments.pop();
+    for segment in std::mem::take(&mut finished.segments) {
+        let query = sqlx::query(INSERT_SEGMENT);
+        with_segment(query, segment).execute(&mut *connection).await?;
+    }
+    let (query, segment) = match newest {
+        Some(segment) => (sqlx::query(INSERT_SEGMENT_AND_UPDATE_STATE), segment),
+        None => (sqlx::query(UPDATE_STATE), Segment::default()),
+    };
+    with_segment(query, segment)
+        .bind(finished.last_now.micros())
+        .bind(super::number(finished.frontier.size()))
+        .bind(finished.frontier.to_bytes())
+        .bind(finished.committed.moves_versions())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Binds what a segment is; the entries are moved, not copied.
+fn with_segment(
+    query: Query<'static, Sqlite, SqliteArguments>,
+    segment: Segment,
+) -> Query<'static, Sqlite, SqliteArguments> {
+    query
         .bind(super::number(segment.first_sequence))
         .bind(segment.count)
-        .bind(segment.entries.as_slice())
-        .bind(segment.leaf_hashes.as_slice())
-        .execute(&mut *connection)
-        .await?;
-    }
-    sqlx::query(
-        "UPDATE state SET last_now = ?1, tree_size = ?2, frontier = ?3,
-                          versions_changes = versions_changes + ?4
-         WHERE id = 1",
-    )
-    .bind(finished.last_now.micros())
-    .bind(super::number(finished.frontier.size()))
-    .bind(finished.frontier.to_bytes())
-    .bind(finished.committed.moves_versions())
-    .execute(connection)
-    .await?;
-    Ok(())
+        .bind(segment.entries)
+        .bind(segment.leaf_hashes)
 }
 
 /// Half to all of a pause, so that processes that wait for each other fall out of step.
