@@ -10,7 +10,6 @@
 //! hold what the domain decided against what another process may have done in between.
 
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -22,7 +21,7 @@ use crate::{
     clock::Clock,
     domain::{
         action::ActionDigest,
-        approval::{Approval, Change, Event},
+        approval::{Approval, Event},
         audit,
         id::{ApprovalId, CredentialId, GrantId, RequestId},
         lifecycle::Step,
@@ -34,12 +33,14 @@ use crate::{
 };
 
 pub mod audit_log;
+mod committed;
 pub mod inspect;
 mod list;
 pub mod options;
 mod row;
 mod sqlite;
 
+pub use committed::{Committed, OnCommit, VersionsMoved};
 pub use list::{ApprovalFilter, Cursor, Page};
 
 /// A future that borrows what it works on.
@@ -152,45 +153,6 @@ pub struct Counts {
     /// Requests made for the user since the time asked about.
     pub requests_of_user: u64,
 }
-
-/// What a commit changed, told to the world after it is durable.
-#[derive(Debug, Clone, Default)]
-pub struct Committed {
-    /// Approvals that moved, with their newest sequence.
-    pub moved: Vec<(Name, ApprovalId, u64)>,
-    /// What this process changed about them, in order.
-    pub changes: Vec<Change>,
-    /// Whose policy or credentials changed.
-    pub versions_moved: VersionsMoved,
-    /// The earliest `expire_time` among the approvals that were opened.
-    pub opened_until: Option<Timestamp>,
-    /// Whether more may have changed than is listed: a reconnect, or too much by another process. Everybody
-    /// reads again.
-    pub everything: bool,
-}
-
-impl Committed {
-    /// Whether anybody's policy or credentials changed.
-    #[must_use]
-    pub fn moves_versions(&self) -> bool {
-        self.versions_moved != VersionsMoved::None
-    }
-}
-
-/// Whose policy or credentials a commit changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum VersionsMoved {
-    /// Nobody's.
-    #[default]
-    None,
-    /// These tenants'.
-    Of(BTreeSet<Name>),
-    /// Anybody's: another process committed, and doesn't say whose.
-    All,
-}
-
-/// Called after each commit, and for commits of other processes when they are noticed. Must not block.
-pub type OnCommit = Arc<dyn Fn(&Committed) + Send + Sync>;
 
 /// What an operation works on. Reads see what the operation itself wrote.
 #[async_trait]

@@ -176,7 +176,7 @@ async fn a_critical_action_is_approved_on_the_screen_by_typing_its_digest() {
     tmux.typed("00000000").await;
     tmux.key("Enter").await;
     tmux.until("that is not how the action digest begins").await;
-    tmux.typed(&approval.action_digest[..8]).await;
+    tmux.typed(approval.action_digest.get(..8).unwrap()).await;
     tmux.key("Enter").await;
     assert_eq!(wait.end().await.state(), ApprovalState::Approved);
     assert_ended(&tmux, 0).await;

@@ -326,7 +326,7 @@ mod tests {
     fn encoded(user: &str, tool: &str, kind: Kind) -> Vec<u8> {
         Entry {
             actor: Some(Actor { user: name("gate"), credential: None }),
-            subject: Some(Subject { user: name(user), agent: None, session: None, roles: vec![] }),
+            subject: Some(Subject { user: name(user), agent: None, session: None, roles: [].into() }),
             server: Some(name("fs")),
             tool: Some(name(tool)),
             decision: Some("DENY"),

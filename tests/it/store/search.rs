@@ -66,7 +66,7 @@ impl Sketch {
                 user: number("u", user),
                 agent: None,
                 session: None,
-                roles: vec![],
+                roles: [].into(),
             }),
             server: self.tool.map(|tool| number("s", tool % 2)),
             tool: self.tool.map(|tool| number("t", tool)),
