@@ -260,9 +260,10 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
+        // The writer's connection is the last to close: only one that may write folds the write-ahead log in.
+        self.reader.close().await;
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.writer_ended.cancelled().await;
-        self.reader.close().await;
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
