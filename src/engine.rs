@@ -311,6 +311,7 @@ impl Engine {
                 }
             }
         }
+        case.due.get().inspect(|due| self.refusals.take_back(due));
         Err(Error::new(
             Reason::Contention,
             "the policy changed again and again while this was judged; try again",

@@ -30,6 +30,12 @@ CREATE TABLE audit_index (
 
 INSERT INTO audit_index (id, block_entries, blocks, block_groups) VALUES (1, 1024, 0, 0);
 
+-- The log's times only rise, but where an operator accepted a clock that was set back: from these entries on they
+-- begin anew.
+CREATE TABLE clock_steps (
+    sequence INTEGER PRIMARY KEY CHECK (sequence >= 0)
+) STRICT;
+
 -- Signed notes of the log at some sizes. Copies are in the server's log: whoever can write here can write these.
 CREATE TABLE audit_checkpoints (
     size INTEGER PRIMARY KEY CHECK (size >= 0),

@@ -345,8 +345,12 @@ impl Course<'_> {
         self.send(snapshot, None, sequence).await?;
         while !is_over {
             self.admitted_still(&mut epoch).await?;
-            let news = self.watcher.news();
-            is_behind |= news.sequence > sequence.max(told) || news.doubts != doubts_met;
+            let mut news = self.watcher.news();
+            if is_behind || news.doubts != doubts_met {
+                // There may be more than what was told last.
+                (news.change, is_behind) = (None, true);
+            }
+            is_behind |= news.sequence > sequence.max(told);
             if !is_behind {
                 let beat = tokio::select! {
                     () = self.watcher.woken() => false,
@@ -356,6 +360,7 @@ impl Course<'_> {
                     self.admitted_still(&mut epoch).await?;
                     let view = self.view().await?;
                     is_over = has_ended(&view, sequence);
+                    is_behind |= view.approval.sequence > sequence;
                     heartbeat = self.engine.clock.sleep_until_after(self.engine.limits.heartbeat);
                     self.send(view, None, sequence).await?;
                 }

@@ -53,10 +53,15 @@ pub(super) async fn run(config: &Config, directory: &Directory, store: &dyn Stor
         let secret = secret(&user, config.server.bootstrap_dir.as_deref(), directory)?;
         credentials.push((user, secret));
     }
-    let users: Vec<String> = credentials.iter().map(|(user, _)| user.to_string()).collect();
+    // Those whose secrets were made elsewhere have no file here.
+    let users: Vec<String> = credentials
+        .iter()
+        .map(|(user, _)| user.to_string())
+        .filter(|user| directory.path().join(format!("{user}.token")).exists())
+        .collect();
     let lifetime = config.identity.token_lifetime_max;
     let is_new = tenants::create(store, NewTenant { document, credentials, lifetime }).await?;
-    if is_new {
+    if is_new && !users.is_empty() {
         tracing::info!(
             directory = %directory.path().display(),
             users = ?users,

@@ -57,6 +57,9 @@ pub trait AuditLog: Send + Sync {
         terms: &[u64],
     ) -> Result<Vec<(u64, u64, u64)>, StoreError>;
 
+    /// The entries at which the log's times step back, in order: an operator accepted a clock there.
+    async fn clock_steps(&self) -> Result<Vec<u64>, StoreError>;
+
     /// Every stored checkpoint, smallest first.
     async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, StoreError>;
 

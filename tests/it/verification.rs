@@ -107,7 +107,8 @@ fn peers(text: &str) -> Vec<String> {
 
 /// The parts of the benchmark that have a row in its results.
 fn benchmarks(page: &str) -> Vec<String> {
-    let first = page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let results = page.split_once("<!-- results").map_or("", |(_, results)| results);
+    let first = results.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
     first.map(|(part, _)| format!("bench::{part}")).collect()
 }
 
@@ -202,7 +203,10 @@ mod tests {
         assert_eq!(of("tests/it/store/feed.rs"), "it::store::feed");
         assert_eq!((of("tests/it/main.rs"), of("src/hub.rs")), ("it".to_owned(), "lib::hub".to_owned()));
         assert_eq!(peers("@check(ALL)\nasync def x(gate: Gate) -> None:\nasync def y(\n"), ["peers::x"]);
-        assert_eq!(benchmarks("| part | what |\n| floor | a |\n")[1..], ["bench::floor"]);
+        assert_eq!(
+            benchmarks("| part | what |\n<!-- results: here -->\n| part | what |\n| floor | a |\n")[1..],
+            ["bench::floor"]
+        );
     }
 
     #[test]

@@ -249,7 +249,12 @@ fn judged(
             let found = format!("{of}, until {}", time::local(Some(&time::proto(expire_time))));
             if left < ENDS_SOON {
                 let what = "let an admin make another one in time";
-                let command = format!("callgate token create --user {user} --out {user}.token");
+                let out = format!("./{user}.token");
+                let command = format!(
+                    "callgate token create --user={} --out={}",
+                    quoted(Path::new(&user)),
+                    quoted(Path::new(&out))
+                );
                 return Finding::warn(CREDENTIAL, found, what).run(command);
             }
             Finding::ok(CREDENTIAL, found)

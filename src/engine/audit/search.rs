@@ -98,21 +98,33 @@ impl Search {
 
     /// The entries between the times that are asked for.
     async fn between(&self, log: &dyn AuditLog, size: u64) -> Result<Range<u64>, Error> {
-        let start = match self.filter.since {
-            Some(since) => first_at(log, since, size).await?,
-            None => 0,
-        };
-        let end = match self.filter.until {
-            Some(until) => first_at(log, until, size).await?,
-            None => size,
-        };
-        Ok(start..end)
+        if self.filter.since.is_none() && self.filter.until.is_none() {
+            return Ok(0..size);
+        }
+        let steps = log.clock_steps().await?.into_iter().filter(|step| *step < size);
+        let edges: Vec<u64> = std::iter::once(0).chain(steps).chain([size]).collect();
+        // Each entry's own time is looked at too, so what lies between two finds does no harm.
+        let mut all: Option<Range<u64>> = None;
+        for (low, high) in edges.iter().zip(edges.iter().skip(1)) {
+            let start = match self.filter.since {
+                Some(since) => first_at(log, since, *low..*high).await?,
+                None => *low,
+            };
+            let end = match self.filter.until {
+                Some(until) => first_at(log, until, *low..*high).await?,
+                None => *high,
+            };
+            if start < end {
+                all = Some(all.map_or(start, |all| all.start)..end);
+            }
+        }
+        Ok(all.unwrap_or(0..0))
     }
 }
 
-/// Finds the first of `size` entries that was written at `time` or later: times only rise along the log.
-async fn first_at(log: &dyn AuditLog, time: Timestamp, size: u64) -> Result<u64, Error> {
-    let (mut low, mut high) = (0, size);
+/// Finds the first of these entries that was written at `time` or later; along them times only rise.
+async fn first_at(log: &dyn AuditLog, time: Timestamp, among: Range<u64>) -> Result<u64, Error> {
+    let (mut low, mut high) = (among.start, among.end);
     while low < high {
         let middle = low.midpoint(high);
         let segments = log.segments_in(middle..middle + 1).await?;

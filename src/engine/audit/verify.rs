@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How many entries are read at a time.
-const ENTRIES_MAX: u64 = 4_096;
+const ENTRIES_MAX: u64 = 16_384;
 
 /// After how many entries it is told how far it has come.
 const PROGRESS_ENTRIES: u64 = 65_536;

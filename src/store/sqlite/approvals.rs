@@ -161,6 +161,18 @@ pub(super) async fn pending(
     first(connection, tenant, query).await
 }
 
+/// By the action first: the engine would rather walk every open grant of the tenant.
+const APPROVED: &str = "SELECT approvals.*
+     FROM approvals INDEXED BY approvals_digest CROSS JOIN grants USING (tenant, approval_id)
+     WHERE approvals.tenant = ?1 AND subject_user = ?2 AND agent = ?3 AND action_digest = ?4
+     AND state = 'APPROVED' AND grants.expire_time > ?5 AND revoke_time IS NULL
+     AND uses_max > (SELECT count(*) FROM grant_uses AS spent
+                     WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
+     AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
+                     WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
+                     AND spent.outcome = 'AMBIGUOUS')
+     ORDER BY create_time, approval_id";
+
 pub(super) async fn approved(
     connection: &mut SqliteConnection,
     tenant: &Name,
@@ -168,22 +180,12 @@ pub(super) async fn approved(
     digest: &ActionDigest,
     now: Timestamp,
 ) -> Result<Vec<Approval>, Fault> {
-    let query = sqlx::query_as(
-        "SELECT approvals.* FROM approvals JOIN grants USING (tenant, approval_id)
-         WHERE approvals.tenant = ?1 AND subject_user = ?2 AND agent = ?3 AND action_digest = ?4
-         AND state = 'APPROVED' AND grants.expire_time > ?5 AND revoke_time IS NULL
-         AND uses_max > (SELECT count(*) FROM grant_uses AS spent
-                         WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
-         AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
-                         WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
-                         AND spent.outcome = 'AMBIGUOUS')
-         ORDER BY create_time, approval_id",
-    )
-    .bind(tenant.to_string())
-    .bind(user.to_string())
-    .bind(agent.map(Name::to_string).unwrap_or_default())
-    .bind(digest.as_bytes().to_vec())
-    .bind(now.micros());
+    let query = sqlx::query_as(APPROVED)
+        .bind(tenant.to_string())
+        .bind(user.to_string())
+        .bind(agent.map(Name::to_string).unwrap_or_default())
+        .bind(digest.as_bytes().to_vec())
+        .bind(now.micros());
     whole(connection, tenant, query).await
 }
 
@@ -192,18 +194,20 @@ pub(super) async fn rejected(
     tenant: &Name,
     user: &Name,
     digest: &ActionDigest,
-    since: Timestamp,
+    (since, now): (Timestamp, Timestamp),
 ) -> Result<Option<Approval>, Fault> {
+    // After a clock was accepted there are times ahead of this one, and they are none of the last seconds.
     let query = sqlx::query_as(
         "SELECT * FROM approvals
-         WHERE tenant = ?1 AND subject_user = ?2 AND action_digest = ?3 AND decide_time >= ?4
+         WHERE tenant = ?1 AND subject_user = ?2 AND action_digest = ?3 AND decide_time BETWEEN ?4 AND ?5
          AND state = 'REJECTED'
          ORDER BY decide_time DESC LIMIT 1",
     )
     .bind(tenant.to_string())
     .bind(user.to_string())
     .bind(digest.as_bytes().to_vec())
-    .bind(since.micros());
+    .bind(since.micros())
+    .bind(now.micros());
     first(connection, tenant, query).await
 }
 
@@ -257,7 +261,7 @@ pub(super) async fn unfinished(
                              WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
                              AND spent.outcome = 'AMBIGUOUS')
          )
-         ORDER BY create_time, approval_id LIMIT ?3",
+         ORDER BY +create_time, approval_id LIMIT ?3",
     )
     .bind(tenant.to_string())
     .bind(now.micros())
@@ -352,7 +356,7 @@ const COUNTS: &str = "SELECT
      (SELECT count(*) FROM approvals WHERE tenant = ?1 AND state = 'PENDING' AND expire_time > ?3),
      (SELECT count(*) FROM approvals INDEXED BY approvals_pending
       WHERE tenant = ?1 AND subject_user = ?2 AND state = 'PENDING' AND expire_time > ?3),
-     (SELECT count(*) FROM asks WHERE tenant = ?1 AND subject_user = ?2 AND time >= ?4)";
+     (SELECT count(*) FROM asks WHERE tenant = ?1 AND subject_user = ?2 AND time BETWEEN ?4 AND ?3)";
 
 pub(super) async fn counts(
     connection: &mut SqliteConnection,
@@ -400,7 +404,7 @@ mod tests {
             (LIST_PENDING, "approvals_pending_list (tenant=? AND (create_time,approval_id)>(?,?))"),
             (COUNTS, "approvals_pending_list (tenant=?)"),
             (COUNTS, "approvals_pending (tenant=? AND subject_user=?)"),
-            (COUNTS, "asks_rate (tenant=? AND subject_user=? AND time>?)"),
+            (COUNTS, "asks_rate (tenant=? AND subject_user=? AND time>? AND time<?)"),
             (OVERDUE, "sqlite_autoindex_approvals_1 (tenant=? AND approval_id=?)"),
             (reader::DUE, "approvals_due (expire_time<?)"),
             (reader::NEXT_EXPIRE_TIME, "approvals_due"),
@@ -409,5 +413,15 @@ mod tests {
             assert!(plan.contains(index), "{sql}: {plan}");
             assert!(!plan.contains("SCAN approvals\n") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_grant_for_an_action_is_found_by_the_action() {
+        let plan = plan(APPROVED).await;
+        assert!(
+            plan.contains("approvals_digest (tenant=? AND subject_user=? AND action_digest=?)"),
+            "{plan}"
+        );
+        assert!(plan.contains("sqlite_autoindex_grants_2 (tenant=? AND approval_id=?)"), "{plan}");
     }
 }

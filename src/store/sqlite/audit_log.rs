@@ -198,6 +198,15 @@ impl AuditLog for Reader {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
+    async fn clock_steps(&self) -> Result<Vec<u64>, StoreError> {
+        let steps: Vec<i64> = sqlx::query_scalar("SELECT sequence FROM clock_steps ORDER BY sequence")
+            .fetch_all(self.pool())
+            .await
+            .map_err(Fault::from)?;
+        let row = |step: &i64| Row::new("clock_steps", step.to_string());
+        steps.iter().map(|step| row(step).number("sequence", *step)).collect()
+    }
+
     async fn newest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
         let row: Option<CheckpointRow> =
             sqlx::query_as("SELECT size, time, note FROM audit_checkpoints ORDER BY size DESC LIMIT 1")
@@ -245,6 +254,10 @@ impl AuditLog for SqliteStore {
 
     async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, StoreError> {
         self.reader.checkpoints().await
+    }
+
+    async fn clock_steps(&self) -> Result<Vec<u64>, StoreError> {
+        self.reader.clock_steps().await
     }
 
     async fn newest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
@@ -339,7 +352,7 @@ async fn insert_checkpoint(
         "INSERT INTO audit_checkpoints (size, time, note) SELECT ?1, ?2, ?3
          WHERE NOT EXISTS (
              SELECT 1 FROM (SELECT size, time FROM audit_checkpoints ORDER BY size DESC LIMIT 1) AS newest
-             WHERE newest.size >= ?1 OR newest.time > ?4)",
+             WHERE newest.size >= ?1 OR (newest.time > ?4 AND newest.time <= ?2))",
     )
     .bind(number(size))
     .bind(now.micros())

@@ -122,6 +122,8 @@ impl Reserve {
                     tracing::info!(path = %self.path.display(), "there is room again: the disk reserve is back");
                 }
             } else if !was_spent {
+                // Given up by another process, or never made: there is none either way.
+                self.is_spent.store(true, Ordering::Release);
                 told = Instant::now();
             } else if told.elapsed() >= REPEAT {
                 told = Instant::now();

@@ -256,7 +256,8 @@ impl Transaction for Unit<'_> {
         digest: &ActionDigest,
         since: Timestamp,
     ) -> Result<Option<Approval>, StoreError> {
-        let read = approvals::rejected(self.reading(), tenant, user, digest, since).await;
+        let now = self.now();
+        let read = approvals::rejected(self.reading(), tenant, user, digest, (since, now)).await;
         self.note(read)
     }
 

@@ -367,32 +367,38 @@ async fn caught(operation: &Operation, transaction: &mut dyn Transaction) -> Res
 const INSERT_SEGMENT: &str =
     "INSERT INTO audit_segments (first_sequence, count, entries, leaf_hashes) VALUES (?1, ?2, ?3, ?4)";
 const UPDATE_STATE: &str =
-    "UPDATE state SET last_now = ?5, tree_size = ?6, frontier = ?7, versions_changes = versions_changes + ?8
+    "UPDATE state SET last_now = ?1, tree_size = ?2, frontier = ?3, versions_changes = versions_changes + ?4
      WHERE id = 1";
-const INSERT_SEGMENT_AND_UPDATE_STATE: &str =
-    "INSERT INTO audit_segments (first_sequence, count, entries, leaf_hashes) VALUES (?1, ?2, ?3, ?4);
-     UPDATE state SET last_now = ?5, tree_size = ?6, frontier = ?7, versions_changes = versions_changes + ?8
-     WHERE id = 1";
+/// The segment comes last: sqlx binds every number up to the largest, and would copy it a second time.
+const UPDATE_STATE_AND_INSERT_SEGMENT: &str =
+    "UPDATE state SET last_now = ?1, tree_size = ?2, frontier = ?3, versions_changes = versions_changes + ?4
+     WHERE id = 1;
+     INSERT INTO audit_segments (first_sequence, count, entries, leaf_hashes) VALUES (?5, ?6, ?7, ?8)";
 
 /// Writes the entries of all operations, and what the next transaction carries on from. The newest segment and
 /// the state go as one message to the connection: it costs more than either statement.
 async fn record(connection: &mut SqliteConnection, finished: &mut Finished) -> Result<(), Fault> {
+    if finished.last_now < finished.now {
+        sqlx::query("INSERT OR IGNORE INTO clock_steps (sequence) VALUES (?1)")
+            .bind(super::number(finished.frontier.size()))
+            .execute(&mut *connection)
+            .await?;
+    }
     let newest = finished.segments.pop();
     for segment in std::mem::take(&mut finished.segments) {
-        let query = sqlx::query(INSERT_SEGMENT);
-        with_segment(query, segment).execute(&mut *connection).await?;
+        with_segment(sqlx::query(INSERT_SEGMENT), segment).execute(&mut *connection).await?;
     }
-    let (query, segment) = match newest {
-        Some(segment) => (sqlx::query(INSERT_SEGMENT_AND_UPDATE_STATE), segment),
-        None => (sqlx::query(UPDATE_STATE), Segment::default()),
-    };
-    with_segment(query, segment)
+    let text = if newest.is_some() { UPDATE_STATE_AND_INSERT_SEGMENT } else { UPDATE_STATE };
+    let query = sqlx::query(text)
         .bind(finished.last_now.micros())
         .bind(super::number(finished.frontier.size()))
         .bind(finished.frontier.to_bytes())
-        .bind(finished.committed.moves_versions())
-        .execute(connection)
-        .await?;
+        .bind(finished.committed.moves_versions());
+    let query = match newest {
+        Some(segment) => with_segment(query, segment),
+        None => query,
+    };
+    query.execute(connection).await?;
     Ok(())
 }
 

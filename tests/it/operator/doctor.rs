@@ -402,7 +402,7 @@ async fn a_credential_that_is_over_or_soon_will_be_is_found() {
     };
     let told = ask(&soon);
     let finding = told.assert("credential", "WARN", "until");
-    assert!(finding["command"].as_str().unwrap().contains("token create --user admin_user"), "{finding:#}");
+    assert!(finding["command"].as_str().unwrap().contains("token create --user=admin_user"), "{finding:#}");
     service.clock.advance(Duration::from_secs(40));
     authorize(&service.gate(), "dev_user", "list_files", "{}").await;
     ask(&over).assert("credential", "FAIL", "is over since");

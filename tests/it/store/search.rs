@@ -336,3 +336,40 @@ async fn a_gap_stops_the_index_and_is_told_to_those_who_come_to_it() {
     let newest = Search { limit: 1, ..search };
     assert!(newest.run(&*opened.store, Some(32)).await.is_err(), "what is read together is told together");
 }
+
+#[tokio::test]
+async fn entries_are_found_by_time_though_a_clock_that_was_set_back_was_accepted() {
+    let database = Database::sqlite();
+    let opened = database.open().await;
+    for _ in 0..20 {
+        append(&opened, &[usual(0)]).await;
+    }
+    opened.clock.advance(Duration::from_secs(1_000));
+    for _ in 0..20 {
+        append(&opened, &[usual(1)]).await;
+    }
+    write(&*opened.store, |transaction| {
+        transaction.append(usual(2).entry());
+        transaction.resume_from(at(21));
+        Box::pin(async { Ok(()) })
+    })
+    .await
+    .unwrap();
+    opened.store.close().await;
+    let opened = database.try_open(options(), ManualClock::new(at(21))).await.unwrap();
+    for _ in 0..40 {
+        append(&opened, &[usual(3)]).await;
+    }
+    for second in [0, 10, 21, 25, 40, 61, 62, 1_000, 1_030, 1_100] {
+        for (since, until) in [(Some(second), None), (None, Some(second)), (Some(second), Some(second + 15))]
+        {
+            let filter =
+                Filter { since: since.map(at), until: until.map(at), ..usual(0).filter(0, None, None) };
+            let wanted: Vec<u64> =
+                plain(&opened, &filter).await.iter().map(|record| record.sequence).collect();
+            let (mut seen, _) = found(&opened, &filter, 10_000).await;
+            seen.sort_unstable();
+            assert_eq!(seen, wanted, "{since:?} to {until:?}");
+        }
+    }
+}

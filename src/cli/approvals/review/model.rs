@@ -2,7 +2,7 @@
 //!
 //! [`Model::apply`] takes a key, an answer of the server or a tick, changes the state and says what is to be done.
 //! No vote leaves without a key for it and a confirmation; Enter alone never approves. A vote is always about
-//! the approval that stands on the screen: when that changes or ends, a vote under way of being typed stops.
+//! the approval that stands on the screen: when that ends, a vote under way of being typed stops; when it changes, confirming begins anew.
 
 mod reading;
 

@@ -187,13 +187,12 @@ impl Canvas<'_> {
                 (format!("{word} {id}: type {may}, then Enter"), Some(whole.reason.as_str()))
             }
             Step::Digest => {
-                let question = "type the first 8 digits of the action digest, then Enter";
-                (question.to_owned(), Some(whole.digest.as_str()))
+                let warning = unseen(whole);
+                let question = format!("type the first 8 digits of the action digest{warning}, then Enter");
+                (question, Some(whole.digest.as_str()))
             }
             Step::Confirm => {
-                let unseen = whole.lines.len().saturating_sub(whole.seen);
-                let warning =
-                    if unseen > 0 { format!(" ({unseen} lines not looked at)") } else { String::new() };
+                let warning = unseen(whole);
                 (format!("approve {id}{warning}? y approves, n goes back"), None)
             }
             Step::Sending(_) if model.is_away => {
@@ -348,6 +347,14 @@ fn tail(line: &str, columns: usize) -> String {
     });
     let kept = kept.count();
     pieces.iter().skip(pieces.len() - kept).copied().collect()
+}
+
+/// Says how much of it wasn't on the screen.
+fn unseen(whole: &Whole) -> String {
+    match whole.lines.len().saturating_sub(whole.seen) {
+        0 => String::new(),
+        lines => format!(" ({lines} lines not looked at)"),
+    }
 }
 
 #[cfg(test)]

@@ -84,7 +84,11 @@ impl Whole {
         self.lines = sheet::lines(&self.approval, remarks, now, columns);
         let height = rows.saturating_sub(CHROME_ROWS).max(1);
         self.scroll = self.scroll.min(self.lines.len().saturating_sub(height));
-        self.seen = self.seen.max(self.scroll.saturating_add(height)).min(self.lines.len());
+        // What is jumped over isn't seen.
+        if self.scroll <= self.seen {
+            self.seen = self.seen.max(self.scroll.saturating_add(height));
+        }
+        self.seen = self.seen.min(self.lines.len());
     }
 
     /// Whether a reason has to be given for this verdict.
@@ -162,13 +166,14 @@ impl Model {
                 self.whole = None;
                 return self.quit_if_through();
             }
-            Key::Enter | Key::Char('s') if whole.standing == Standing::Over => return self.advance(&id),
+            Key::Enter if whole.standing == Standing::Over => return self.advance(&id),
+            // What is left of a reason that was being typed must not become commands about the next one.
+            Key::Char('a' | 'r' | 's') if whole.standing == Standing::Over => {
+                self.tell(Tone::Warning, "it can't be decided any more: Enter goes on");
+            }
             Key::Char('s') => {
                 self.skipped.insert(id.clone());
                 return self.advance(&id);
-            }
-            Key::Char('a' | 'r') if whole.standing == Standing::Over => {
-                self.tell(Tone::Warning, "it can't be decided any more: Enter goes on");
             }
             Key::Char('a') if whole.standing == Standing::Listed => {
                 self.tell(Tone::Warning, "not all of it is here yet: wait a moment");

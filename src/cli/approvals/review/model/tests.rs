@@ -214,7 +214,7 @@ fn an_approval_that_ends_meanwhile_says_so_and_stops_the_vote() {
     let ended = Approval { state: ApprovalState::Expired.into(), ..approval(1) };
     model.apply(Event::Looked { id, approval: Some(Box::new(ended)) });
     assert_eq!(notice(&model), "it ended meanwhile: EXPIRED; Enter goes on");
-    assert_eq!(keys(&mut model, "ya\ny"), None, "Enter goes on to the next, and y means nothing there");
+    assert_eq!(keys(&mut model, "ysa\ny"), None, "Enter goes on to the next, and y means nothing there");
     assert_eq!(model.whole.as_ref().unwrap().approval, approval(2));
     assert_eq!(step(&model), Step::Reading);
 }
@@ -348,6 +348,9 @@ fn scrolling_stays_inside_and_remembers_what_was_seen() {
     keys(&mut model, "G j");
     let whole = model.whole.as_ref().unwrap();
     assert_eq!(whole.scroll, whole.lines.len() - (24 - CHROME_ROWS));
+    assert_eq!(whole.seen, 24 - CHROME_ROWS, "what was jumped over wasn't seen");
+    keys(&mut model, &format!("g{}", " ".repeat(40)));
+    let whole = model.whole.as_ref().unwrap();
     assert_eq!(whole.seen, whole.lines.len());
     for (columns, rows) in [(1, 1), (3, 2), (40, 5), (500, 300)] {
         model.apply(Event::Resized { columns, rows });
