@@ -288,7 +288,7 @@ pub(super) async fn by_short_id(
 }
 
 /// A list of what is pending alone: on an index of its own, so that a long history costs nothing.
-const LIST_PENDING: &str = "SELECT * FROM approvals
+const LIST_PENDING: &str = "SELECT * FROM approvals INDEXED BY approvals_pending_list
      WHERE tenant = ?1 AND state = 'PENDING' AND (create_time, approval_id) > (?2, ?3)
      AND (?4 IS NULL OR tool = ?4) AND (?5 IS NULL OR subject_user = ?5)
      ORDER BY create_time, approval_id LIMIT ?6";
