@@ -25,6 +25,10 @@ use clap::Parser as _;
 
 use crate::options::{Cli, Command, Options};
 
+/// The server's own: the echo and the server differ in their work, not in their allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
