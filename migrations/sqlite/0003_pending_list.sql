@@ -1,2 +1,2 @@
--- A list of what is pending, oldest first, without walking a tenant's whole history; the end is there to be counted.
-CREATE INDEX approvals_pending_list ON approvals (tenant, create_time, approval_id, expire_time) WHERE state = 'PENDING';
+-- A list of what is pending, oldest first, without walking a tenant's whole history.
+CREATE INDEX approvals_pending_list ON approvals (tenant, create_time, approval_id) WHERE state = 'PENDING';

@@ -81,9 +81,10 @@ impl Asked {
         let lineage_checked = verdict.sensitivity >= policy.made_by_from();
         let speaks = may_speak_for(policy, caller, &self.subject.user, Some(server));
         let interested = [self.subject.user.clone(), caller.user().clone()];
-        let candidates = match verdict.stages.is_empty() {
-            true => Arc::default(),
-            false => separation::candidates(policy, &verdict.stages, &interested).into(),
+        let candidates = if verdict.stages.is_empty() {
+            Arc::default()
+        } else {
+            separation::candidates(policy, &verdict.stages, &interested).into()
         };
         Plan { verdict, speaks, lineage_checked, candidates }
     }

@@ -57,12 +57,11 @@ impl<P: Clone, A> Trial<P, A> {
         if let Some(attempt) = guard(tx, &self.policy, caller).await? {
             return Ok(attempt);
         }
-        let judged = match &self.refused {
-            Some(error) => Err(Failure::Refused(error.clone())),
-            None => {
-                let (policy, caller) = (Arc::clone(&self.policy), Arc::clone(caller));
-                act(Work { tx: &mut *tx, policy, caller }, self.planned.clone()).await
-            }
+        let judged = if let Some(error) = &self.refused {
+            Err(Failure::Refused(error.clone()))
+        } else {
+            let (policy, caller) = (Arc::clone(&self.policy), Arc::clone(caller));
+            act(Work { tx: &mut *tx, policy, caller }, self.planned.clone()).await
         };
         match judged {
             Ok(value) => Ok(Attempt::Done(value)),
