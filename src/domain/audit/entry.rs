@@ -34,7 +34,7 @@ mod budget {
 }
 
 /// Room for a usual entry, so that encoding allocates once.
-const CAPACITY: usize = 768;
+const CAPACITY: usize = 1_024;
 
 /// Who did what is recorded: the authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -36,6 +36,8 @@ pub(super) struct Writer {
     out: Vec<u8>,
     short: bool,
     whole: Vec<Whole>,
+    /// How many bytes of a path name the object inside the object, dot included.
+    inside: usize,
 }
 
 impl Writer {
@@ -43,12 +45,12 @@ impl Writer {
     pub(super) fn new(capacity: usize, short: bool) -> Self {
         let mut out = Vec::with_capacity(capacity);
         out.push(b'{');
-        Self { out, short, whole: Vec::new() }
+        Self { out, short, whole: Vec::new(), inside: 0 }
     }
 
     /// Writes a text member, at most `budget` escaped bytes of it in the short form.
     ///
-    /// `path` names the member; where it has a dot, the key is what follows.
+    /// `path` names the member; inside an object it begins with that object's and a dot, and the key is the rest.
     pub(super) fn text(&mut self, path: &'static str, value: Option<&str>, budget: usize) {
         let Some(value) = value else { return };
         self.key(path);
@@ -77,11 +79,13 @@ impl Writer {
     pub(super) fn open(&mut self, path: &'static str) {
         self.key(path);
         self.out.push(b'{');
+        self.inside = path.len().saturating_add(1);
     }
 
     /// Ends the inner object.
     pub(super) fn close(&mut self) {
         self.out.push(b'}');
+        self.inside = 0;
     }
 
     /// Writes a list of texts; in the short form its head within the budget.
@@ -164,7 +168,7 @@ impl Writer {
     }
 
     fn key(&mut self, path: &'static str) {
-        let key = path.rsplit_once('.').map_or(path, |(_, key)| key);
+        let key = path.get(self.inside..).unwrap_or(path);
         separate(&mut self.out, b'{');
         self.out.push(b'"');
         self.out.extend_from_slice(key.as_bytes());
