@@ -57,7 +57,7 @@ pub fn authorization(answer: &v1::AuthorizeToolResponse) -> Value {
         "use_within": answer.use_within.as_ref().map(span),
         "retryable": answer.retryable,
         "grant": answer.grant.as_ref().map(grant),
-        "approval": answer.approval.as_ref().map(approval),
+        "approval": answer.approval.as_deref().map(approval),
         "requirement": answer.requirement.iter().map(stage).collect::<Vec<_>>(),
     })
 }

@@ -116,7 +116,7 @@ impl Asking<'_> {
                 wait::Followed::Approved(approval) => answer = self.authorize(&approval.approval_id).await?,
                 wait::Followed::NotNeeded => answer = self.authorize("").await?,
                 wait::Followed::Over { exit, approval } => {
-                    answer.approval = approval.map(|approval| *approval).or(answer.approval);
+                    answer.approval = approval.or(answer.approval);
                     return Ok(End { exit, answer });
                 }
             }

@@ -80,8 +80,8 @@ pub struct Authorization {
     pub decision_id: Option<String>,
     /// Until when an ALLOW holds.
     pub use_before: Option<Timestamp>,
-    /// The approval behind it.
-    pub approval: Option<Approval>,
+    /// The approval behind it; boxed, for a plain ALLOW has none and is moved often.
+    pub approval: Option<Box<Approval>>,
     /// The time of the decision.
     pub time: Timestamp,
     /// The policy that decided.
@@ -155,7 +155,7 @@ impl Engine {
     /// The view of the approval behind an answer; the caller knows the arguments, so they are cut short.
     #[must_use]
     pub fn answered(&self, answer: &Authorization) -> Option<ApprovalView> {
-        let approval = answer.approval.clone()?;
+        let approval = Approval::clone(answer.approval.as_deref()?);
         let text = match approval.state {
             State::Pending => answer.action.canonical_arguments(),
             _ => &approval.arguments_redacted,
@@ -211,7 +211,8 @@ impl Authorizing<'_> {
                 Ok(self.deny(DecisionReason::Policy(reason), None, message))
             }
             Decision::Allow => Ok(self.allow()),
-            Decision::ApprovalRequired => self.held(approval, request).await,
+            // Boxed: what it works with is large, and a plain ALLOW would carry room for it.
+            Decision::ApprovalRequired => Box::pin(self.held(approval, request)).await,
         }
     }
 
@@ -343,7 +344,7 @@ impl Authorizing<'_> {
             action: Arc::clone(&self.asked.action),
             decision_id: None,
             use_before: None,
-            approval,
+            approval: approval.map(Box::new),
             time: self.work.tx.now(),
             policy: Arc::clone(&self.work.policy),
         }
@@ -359,7 +360,7 @@ impl Authorizing<'_> {
         entry.reason = Some(answer.reason.as_str());
         entry.decision_id = decision_id;
         entry.approval_id = answer.approval.as_ref().map(|approval| approval.id);
-        entry.grant_id = answer.approval.as_ref().and_then(Approval::grant).map(|grant| grant.id);
+        entry.grant_id = answer.approval.as_deref().and_then(Approval::grant).map(|grant| grant.id);
         self.work.tx.append(entry);
     }
 }

@@ -156,7 +156,8 @@ impl Engine {
             return error;
         }
         let refusal = error.clone();
-        match self.commit_refusal(caller, rpc, refusal).await {
+        // Boxed: every use case may be refused, and few are.
+        match Box::pin(self.commit_refusal(caller, rpc, refusal)).await {
             Ok(()) => error,
             Err(fault) => {
                 self.refusals.take_back(&due);

@@ -155,7 +155,7 @@ fn authorization(
             .then(|| answer.use_before.map_or(use_within, |before| before.since(answer.time)))
             .map(convert::span),
         grant: approval.as_ref().filter(|_| is_allowed).and_then(|approval| approval.grant.clone()),
-        approval,
+        approval: approval.map(Box::new),
         requirement: if needs { wire::stages(&verdict.stages, &[]) } else { vec![] },
     }
 }

@@ -117,7 +117,7 @@ impl Gate {
             match answer.decision() {
                 Decision::Allow => return permit(answer, &approved_digest),
                 Decision::Deny => {
-                    return Judgement::Refused(Refusal::denied(&answer.message, answer.approval.as_ref()));
+                    return Judgement::Refused(Refusal::denied(&answer.message, answer.approval.as_deref()));
                 }
                 Decision::ApprovalRequired if round < ROUNDS_MAX => {}
                 Decision::ApprovalRequired => return Judgement::Refused(contested()),

@@ -38,8 +38,10 @@ fn a_rejection_says_who_and_why_without_playing_with_the_terminal() {
         decide_reason: "no\u{1b}[2J\nALLOW".to_owned(),
         ..Approval::default()
     };
-    let end =
-        End { exit: Exit::Rejected, answer: AuthorizeToolResponse { approval: Some(approval), ..answer(3) } };
+    let end = End {
+        exit: Exit::Rejected,
+        answer: AuthorizeToolResponse { approval: Some(approval.into()), ..answer(3) },
+    };
     let shown = lines(&end, false);
     assert!(shown.starts_with("REJECTED  by alice: no‹U+001B›[2J‹U+000A›ALLOW\n"), "{shown}");
 }
