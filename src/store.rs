@@ -40,7 +40,7 @@ pub mod options;
 mod row;
 mod sqlite;
 
-pub use committed::{Committed, OnCommit, VersionsMoved};
+pub use committed::{Appended, Committed, OnCommit, VersionsMoved};
 pub use list::{ApprovalFilter, Cursor, Page};
 
 /// A future that borrows what it works on.

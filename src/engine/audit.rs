@@ -5,6 +5,7 @@
 
 pub mod checkpoints;
 pub mod indexing;
+pub mod recent;
 pub mod search;
 pub mod verify;
 
@@ -110,7 +111,7 @@ impl Engine {
     /// # Errors
     /// `INCONSISTENT_DATA` where the log has a gap, and those of the store.
     pub async fn index_audit(&self) -> Result<bool, Error> {
-        indexing::step(&*self.store).await
+        indexing::step(&*self.store, &self.live.recent).await
     }
 
     /// Recomputes the whole tree, telling how far it has come.

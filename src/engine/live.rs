@@ -14,7 +14,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::error::{Error, Reason};
+use super::{
+    audit::recent::Recent,
+    error::{Error, Reason},
+};
 use crate::{
     domain::{
         name::Name,
@@ -42,6 +45,8 @@ pub struct Live {
     /// Held while a policy is read and compiled.
     compiling: tokio::sync::Mutex<()>,
     credentials: Mutex<HashMap<[u8; 32], Seen>>,
+    /// What was appended to the audit log a moment ago.
+    pub(crate) recent: Recent,
 }
 
 impl Live {
@@ -68,6 +73,7 @@ impl Live {
             });
             self.credentials().retain(|_, (credential, _)| stays(&credential.tenant));
         }
+        self.recent.add(committed.appended.first, &committed.appended.signatures);
         for change in &committed.changes {
             self.hub.tell(change);
         }

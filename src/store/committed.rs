@@ -17,6 +17,8 @@ pub struct Committed {
     pub versions_moved: VersionsMoved,
     /// The earliest `expire_time` among the approvals that were opened.
     pub opened_until: Option<Timestamp>,
+    /// What this process appended to the audit log.
+    pub appended: Appended,
     /// Whether more may have changed than is listed: a reconnect, or too much by another process. Everybody
     /// reads again.
     pub everything: bool,
@@ -28,6 +30,17 @@ impl Committed {
     pub fn moves_versions(&self) -> bool {
         self.versions_moved != VersionsMoved::None
     }
+}
+
+/// What a commit appended to the audit log, as its index has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// The place of the first entry.
+    pub first: u64,
+    /// The signatures of the entries, one after the other; see [`Signature::write`].
+    ///
+    /// [`Signature::write`]: crate::domain::audit::index::Signature::write
+    pub signatures: Vec<u8>,
 }
 
 /// Whose policy or credentials a commit changed.

@@ -1,4 +1,5 @@
-//! Builds the index of the log behind those who append: from what is stored, whichever process stored it.
+//! Builds the index of the log behind those who append: from what is stored, whichever process stored it, or from
+//! what this process remembers of what it stored.
 //!
 //! A step reads what is committed, works it out beside the tasks that answer, and writes it through the one
 //! write path in pieces that are small, so that nobody who appends waits for it. What it writes follows from the
@@ -6,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::{super::error::Error, beside};
+use super::{super::error::Error, beside, recent::Recent};
 use crate::{
     domain::audit::{
         Segment,
@@ -25,7 +26,7 @@ const TERMS_MAX: usize = 500;
 ///
 /// # Errors
 /// `INCONSISTENT_DATA` where the log has a gap or can't be read, and those of the store. The next step is the same.
-pub async fn step(store: &dyn Store) -> Result<bool, Error> {
+pub async fn step(store: &dyn Store, recent: &Recent) -> Result<bool, Error> {
     let index = store.audit_index().await?;
     if index.blocks / GROUP_BLOCKS > index.groups {
         close_group(store, index.groups).await?;
@@ -37,15 +38,19 @@ pub async fn step(store: &dyn Store) -> Result<bool, Error> {
     if end <= index.blocks {
         return Ok(false);
     }
-    add_blocks(store, &index, end).await?;
+    add_blocks(store, recent, &index, end).await?;
     Ok(true)
 }
 
-async fn add_blocks(store: &dyn Store, index: &AuditIndex, end: u64) -> Result<(), Error> {
+async fn add_blocks(store: &dyn Store, recent: &Recent, index: &AuditIndex, end: u64) -> Result<(), Error> {
     let mut signatures = vec![];
     for block in index.blocks..end {
         let start = block.saturating_mul(index.block_entries);
         let entries = start..start.saturating_add(index.block_entries);
+        if let Some(known) = recent.of(&entries) {
+            signatures.push(known);
+            continue;
+        }
         let segments = store.segments_in(entries.clone()).await?;
         signatures.push(beside(move || signatures_of(&segments, &entries)).await??);
     }

@@ -9,19 +9,21 @@ use super::working::{Working, earliest};
 use crate::{
     domain::{
         approval::Change,
-        audit::{self, Frontier, Segment, SegmentBuilder, entry::EntryTime, segment::NotTaken},
+        audit::{
+            self, Frontier, Segment, SegmentBuilder, entry::EntryTime, index::Signature, segment::NotTaken,
+        },
         id::ApprovalId,
         name::Name,
         time::Timestamp,
     },
-    store::{Committed, StoreError, Versions, VersionsMoved},
+    store::{Appended, Committed, StoreError, Versions, VersionsMoved},
 };
 
 /// What one operation did besides its SQL.
 #[derive(Debug, Default)]
 pub(super) struct Part {
-    /// Audit entries in their stored form.
-    pub(super) entries: Vec<Vec<u8>>,
+    /// Audit entries in their stored form, each with what the index knows of it.
+    pub(super) entries: Vec<(Vec<u8>, Signature)>,
     pub(super) moved: Vec<(Name, ApprovalId, u64)>,
     pub(super) changes: Vec<Change>,
     pub(super) versions: BTreeMap<Name, Versions>,
@@ -60,7 +62,10 @@ impl Batch {
             open: SegmentBuilder::new(working.frontier.size()),
             versions: BTreeMap::new(),
             position: working.position,
-            committed: Committed::default(),
+            committed: Committed {
+                appended: Appended { first: working.frontier.size(), signatures: Vec::new() },
+                ..Committed::default()
+            },
             resume_from: None,
             wrote: false,
         }
@@ -85,7 +90,9 @@ impl Batch {
     /// # Errors
     /// `Inconsistent` when an entry fits into no segment; then nothing was added.
     pub(super) fn add(&mut self, part: Part) -> Result<(), StoreError> {
-        if let Some(entry) = part.entries.iter().find(|entry| entry.len() > audit::entry::ENTRY_BYTES_MAX) {
+        if let Some((entry, _)) =
+            part.entries.iter().find(|(entry, _)| entry.len() > audit::entry::ENTRY_BYTES_MAX)
+        {
             return Err(StoreError::Inconsistent {
                 table: "audit_segments",
                 column: "entries",
@@ -93,8 +100,9 @@ impl Batch {
                 fault: format!("an entry of {} bytes", entry.len()),
             });
         }
-        for entry in &part.entries {
+        for (entry, signature) in &part.entries {
             self.push(entry);
+            signature.write(&mut self.committed.appended.signatures);
         }
         self.wrote |= part.wrote || !part.entries.is_empty();
         self.versions.extend(part.versions);

@@ -137,7 +137,8 @@ impl Transaction for Unit<'_> {
     }
 
     fn append(&mut self, entry: audit::Entry) {
-        self.part.entries.push(entry.encode_at(self.batch.entry_time()));
+        let signature = audit::index::Signature::from(&entry);
+        self.part.entries.push((entry.encode_at(self.batch.entry_time()), signature));
     }
 
     async fn versions(&mut self, tenant: &Name) -> Result<Versions, StoreError> {

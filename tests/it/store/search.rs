@@ -2,7 +2,7 @@
 
 use callgate::{
     domain::audit::{Actor, Entry, Filter, Kind, Record, Subject as OnBehalf, decode},
-    engine::audit::{indexing, search::Search},
+    engine::audit::{indexing, recent::Recent, search::Search},
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -128,7 +128,7 @@ async fn plain(opened: &Opened, filter: &Filter) -> Vec<Record> {
 
 async fn index(opened: &Opened, steps: usize) {
     for _ in 0..steps {
-        if !indexing::step(&*opened.store).await.unwrap() {
+        if !indexing::step(&*opened.store, &Recent::default()).await.unwrap() {
             break;
         }
     }
@@ -286,7 +286,7 @@ async fn a_log_from_before_the_index_is_caught_up_and_found_in_meanwhile() {
     let of_one = usual(1).filter(0b100, None, None);
     let all = found(&opened, &of_one, u64::MAX).await;
     let mut steps = 0;
-    while indexing::step(&*opened.store).await.unwrap() {
+    while indexing::step(&*opened.store, &Recent::default()).await.unwrap() {
         assert_eq!(found(&opened, &of_one, u64::MAX).await, all, "after {steps} steps");
         steps += 1;
     }
@@ -305,7 +305,8 @@ async fn two_processes_build_one_index() {
         append(&one, &[usual(0), usual(1)].repeat(16)).await;
         append(&two, &[usual(0), usual(2)].repeat(16)).await;
     }
-    let building = async |opened: &Opened| while indexing::step(&*opened.store).await.unwrap() {};
+    let building =
+        async |opened: &Opened| while indexing::step(&*opened.store, &Recent::default()).await.unwrap() {};
     tokio::join!(building(&one), building(&two));
     let of_two = usual(2).filter(0b100, None, None);
     assert_eq!(found(&one, &of_two, u64::MAX).await.0.len(), 320);
@@ -329,7 +330,7 @@ async fn a_gap_stops_the_index_and_is_told_to_those_who_come_to_it() {
     )
     .await
     .unwrap();
-    assert!(indexing::step(&*opened.store).await.is_err());
+    assert!(indexing::step(&*opened.store, &Recent::default()).await.is_err());
     let of_one = usual(1).filter(0b100, None, None);
     let search = Search { filter: of_one, oldest_first: false, limit: 8, work_max: 100 };
     assert!(search.run(&*opened.store, None).await.is_err());
