@@ -3,7 +3,7 @@
 //! By default each fault is tried at a tenth of its numbers; with `CALLGATE_FAULTS=full` in the environment, at
 //! all of them. `tests/faults/run` does that for every fault, and prints what it measured.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
 mod cancelled;
 mod clock;
@@ -49,6 +49,28 @@ pub fn middle_and_most(mut spans: Vec<Duration>) -> String {
     spans.sort();
     let of = |place: usize| spans.get(place).map_or(0, Duration::as_millis);
     format!("{}/{}ms", of(spans.len() / 2), of(spans.len().saturating_sub(1)))
+}
+
+/// Ends the load that went on through a fault, once for each recovery; says what was measured, and holds the
+/// database to what was acknowledged.
+async fn sum_up(
+    fault: &str,
+    load: load::Load,
+    recoveries: Vec<Duration>,
+    data: &Path,
+) -> Arc<invariants::History> {
+    let history = load.finish().await;
+    let found = invariants::check(&history, data).await;
+    let figures = [
+        ("cycles", recoveries.len().to_string()),
+        ("acknowledged", history.acknowledged().to_string()),
+        ("lost", invariants::lost(&found).to_string()),
+        ("violations", found.len().to_string()),
+        ("recovery", middle_and_most(recoveries)),
+    ];
+    report(fault, &figures);
+    invariants::assert_holds(&history, data).await;
+    history
 }
 
 /// Says that a fault isn't tried, and why; where CI runs, that is a failure.

@@ -5,14 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::LocalSet;
 
-use super::{
-    Dice,
-    invariants::{assert_holds, check, lost},
-    load::Load,
-    middle_and_most,
-    process::Process,
-    report, times,
-};
+use super::{Dice, invariants::assert_holds, load::Load, process::Process, sum_up, times};
 
 const CYCLES: usize = 200;
 
@@ -41,17 +34,7 @@ async fn kill_again_and_again() {
             assert_holds(&load.history, &data).await;
         }
     }
-    let history = load.finish().await;
-    let found = check(&history, &data).await;
-    let figures = [
-        ("cycles", cycles.to_string()),
-        ("acknowledged", history.acknowledged().to_string()),
-        ("lost", lost(&found).to_string()),
-        ("violations", found.len().to_string()),
-        ("recovery", middle_and_most(recoveries)),
-    ];
-    report("kill", &figures);
-    assert_holds(&history, &data).await;
+    let history = sum_up("kill", load, recoveries, &data).await;
     assert!(server.stop().await.success());
     assert_holds(&history, &data).await;
 }

@@ -16,10 +16,9 @@ use super::{
     Dice,
     invariants::{assert_holds, check, lost},
     load::Load,
-    middle_and_most,
     mount::{Mount, is_done},
     process::Process,
-    report, skip, times,
+    report, skip, sum_up, times,
 };
 
 const CYCLES: usize = 50;
@@ -98,17 +97,7 @@ async fn fail_again_and_again() {
             assert_holds(&load.history, &machine.data()).await;
         }
     }
-    let history = load.finish().await;
-    let found = check(&history, &machine.data()).await;
-    let figures = [
-        ("cycles", cycles.to_string()),
-        ("acknowledged", history.acknowledged().to_string()),
-        ("lost", lost(&found).to_string()),
-        ("violations", found.len().to_string()),
-        ("recovery", middle_and_most(recoveries)),
-    ];
-    report("power", &figures);
-    assert_holds(&history, &machine.data()).await;
+    sum_up("power", load, recoveries, &machine.data()).await;
     assert!(server.stop().await.success());
 }
 
