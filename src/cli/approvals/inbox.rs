@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use clap::Args;
+
 use crate::{
     client::{Client, ErrorReport, retry, retry::Retry},
     proto::v1::{Approval, ApprovalState, GetApprovalRequest, ListApprovalsRequest},
@@ -30,24 +32,44 @@ pub(super) struct Inbox {
     question: ListApprovalsRequest,
 }
 
-/// Which approvals are followed.
-#[derive(Debug, Clone, Default)]
+/// Which approvals are wanted, as options say it.
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct Filter {
-    pub(super) tool: Option<String>,
-    pub(super) user: Option<String>,
+    #[command(flatten)]
+    pub(super) about: About,
+    /// Only those on which you may vote
+    #[arg(long)]
     pub(super) mine: bool,
+}
+
+/// What approvals are about, as options say it.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct About {
+    /// Only those of this tool
+    #[arg(long, value_name = "TOOL")]
+    tool: Option<String>,
+    /// Only those on behalf of this user
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+}
+
+impl Filter {
+    /// The question for the first page of those in these states, so many a page.
+    pub(super) fn question(self, states: Vec<i32>, page_size: i32) -> ListApprovalsRequest {
+        ListApprovalsRequest {
+            states,
+            tool: self.about.tool.unwrap_or_default(),
+            user: self.about.user.unwrap_or_default(),
+            mine_to_decide: self.mine,
+            page_size,
+            page_token: String::new(),
+        }
+    }
 }
 
 impl Inbox {
     pub(super) fn new(client: &Client, filter: Filter) -> Self {
-        let question = ListApprovalsRequest {
-            states: vec![ApprovalState::Pending.into()],
-            tool: filter.tool.unwrap_or_default(),
-            user: filter.user.unwrap_or_default(),
-            mine_to_decide: filter.mine,
-            page_size: PAGE_SIZE,
-            page_token: String::new(),
-        };
+        let question = filter.question(vec![ApprovalState::Pending.into()], PAGE_SIZE);
         Self { client: client.clone(), question }
     }
 

@@ -17,6 +17,7 @@ use super::{
         table::{Cell, Table},
         text, time, words,
     },
+    inbox::Filter,
     show,
 };
 
@@ -29,15 +30,8 @@ pub(super) struct ListArgs {
     /// Only those in this state; may be given several times [default: pending]
     #[arg(long = "state", value_enum, value_name = "STATE")]
     states: Vec<State>,
-    /// Only those of this tool
-    #[arg(long, value_name = "TOOL")]
-    tool: Option<String>,
-    /// Only those on behalf of this user
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
-    /// Only those on which you may vote
-    #[arg(long)]
-    mine: bool,
+    #[command(flatten)]
+    filter: Filter,
     /// How many to ask the server for at once; all are listed in any case
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     page_size: Option<i32>,
@@ -78,14 +72,7 @@ pub(super) async fn run(client: &Client, args: ListArgs, output: &Output) -> Res
     let mut states: Vec<i32> = args.states.iter().flat_map(|state| state.states()).map(i32::from).collect();
     states.sort_unstable();
     states.dedup();
-    let question = ListApprovalsRequest {
-        states,
-        tool: args.tool.unwrap_or_default(),
-        user: args.user.unwrap_or_default(),
-        mine_to_decide: args.mine,
-        page_size: args.page_size.unwrap_or_default(),
-        page_token: String::new(),
-    };
+    let question = args.filter.question(states, args.page_size.unwrap_or_default());
     let listed =
         pages(LIST_MAX, |page_token| page(client, ListApprovalsRequest { page_token, ..question.clone() }))
             .await?;

@@ -30,7 +30,7 @@ use self::{
 
 use super::{
     super::{connection::Listed, failure::Failure, output, output::Output, text, time},
-    inbox::{Filter, Inbox},
+    inbox::{About, Filter, Inbox},
     watch::{pause, read_interval},
 };
 
@@ -48,12 +48,8 @@ const PATIENT: Retry = Retry {
 /// The arguments of `approvals review`.
 #[derive(Debug, Args)]
 pub(super) struct ReviewArgs {
-    /// Only those of this tool
-    #[arg(long, value_name = "TOOL")]
-    tool: Option<String>,
-    /// Only those on behalf of this user
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
+    #[command(flatten)]
+    about: About,
     /// Go on with what comes later, until you end it
     #[arg(long)]
     continuous: bool,
@@ -64,7 +60,7 @@ pub(super) struct ReviewArgs {
 
 /// Shows what the caller may decide, until it is through or told to end.
 pub(super) async fn run(client: &Client, args: ReviewArgs, output: &Output) -> Result<(), Failure> {
-    let filter = Filter { tool: args.tool, user: args.user, mine: true };
+    let filter = Filter { about: args.about, mine: true };
     let review = Review { client, inbox: Inbox::new(client, filter), interval: args.interval, output };
     if output::has_screen() {
         return review.on_screen(args.continuous).await;

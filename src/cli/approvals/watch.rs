@@ -40,15 +40,8 @@ const LOAD_DIVISOR: u32 = 4;
 /// The arguments of `approvals watch`.
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
-    /// Only those of this tool
-    #[arg(long, value_name = "TOOL")]
-    tool: Option<String>,
-    /// Only those on behalf of this user
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
-    /// Only those on which you may vote
-    #[arg(long)]
-    mine: bool,
+    #[command(flatten)]
+    filter: Filter,
     /// How often to ask the server: `1s`, `500ms`
     #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = read_interval)]
     interval: Duration,
@@ -71,9 +64,8 @@ pub(super) fn pause(interval: Duration, took: Duration) -> Duration {
 
 /// Follows the list until it is told to stop, nobody reads, or the server refuses for good.
 pub(super) async fn run(client: &Client, args: WatchArgs, output: &Output) -> Result<(), Failure> {
-    let filter = Filter { tool: args.tool, user: args.user, mine: args.mine };
     let mut watch = Watch {
-        inbox: Inbox::new(client, filter),
+        inbox: Inbox::new(client, args.filter),
         known: Known::default(),
         is_listed: false,
         failures: 0,
