@@ -1,7 +1,17 @@
-//! Signed checkpoints: on request, and from time to time.
+//! Signed checkpoints: what the audit log was at one moment, as a note that others can verify.
 //!
-//! One that is made from time to time is stored and logged, the whole note on one line, so that a copy lies where
-//! whoever writes to the database can't change it. Processes that share a database make one in all.
+//! They are for whoever must trust the record without trusting who keeps it. The log alone shows that it fits
+//! together, not that it is the one of yesterday: a checkpoint that was kept elsewhere shows that nothing of what it
+//! covers was changed or left out since. Given on request, and made from time to time.
+//!
+//! * A checkpoint covers committed entries alone, so none has to be taken back.
+//! * One that is made from time to time is stored and then logged, the whole note on one line, so that a copy lies
+//!   where whoever writes to the database can't change it. Processes that share a database make one in all, none
+//!   while the log doesn't grow, and no two closer than the interval.
+//! * One on request is signed alike, and neither stored nor logged.
+//!
+//! Nothing is verified here, that is `domain::audit`'s, and nobody is given a copy: no other log countersigns. Who
+//! has both the database and the key can sign another history.
 
 use std::{sync::Arc, time::Duration};
 
