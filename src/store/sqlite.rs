@@ -102,7 +102,7 @@ pub(super) async fn open(
     };
     let session = writer.connect().await?;
     if is_served {
-        reserve.prepare();
+        reserve.prepare().await;
         let ending = tasks.hard();
         tasks.spawn("disk reserve", OnFailure::Ignore, async move {
             reserve.tend(ending).await;

@@ -13,7 +13,7 @@ use std::{
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError, TryLockError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -62,8 +62,8 @@ impl Reserve {
     }
 
     /// Makes the reserve where there is plenty of room, and takes one away that isn't wanted.
-    pub(super) fn prepare(&self) {
-        let outcome = if self.bytes == 0 { self.remove().map(|_| true) } else { self.make() };
+    pub(super) async fn prepare(self: &Arc<Self>) {
+        let outcome = if self.bytes == 0 { self.remove().map(|_| true) } else { self.made().await };
         match outcome {
             Ok(true) => {}
             Ok(false) => tracing::warn!(
@@ -82,7 +82,13 @@ impl Reserve {
         if self.bytes == 0 || !self.free_bytes().is_ok_and(|free| free < self.bytes / FULL_PART) {
             return;
         }
-        match self.remove() {
+        // While it is made nobody waits here: where there is no room that fails by itself, and gives all back.
+        let _changing = match self.changing.try_lock() {
+            Err(TryLockError::WouldBlock) => return,
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
+            Ok(held) => held,
+        };
+        match self.unlink() {
             Ok(true) => {
                 self.is_spent.store(true, Ordering::Release);
                 tracing::error!(
@@ -105,7 +111,7 @@ impl Reserve {
     }
 
     /// Looks at the free room until `ending`: gives the reserve up before writes fail, and makes it again.
-    pub(super) async fn tend(&self, ending: CancellationToken) {
+    pub(super) async fn tend(self: Arc<Self>, ending: CancellationToken) {
         if self.bytes == 0 {
             return;
         }
@@ -117,7 +123,7 @@ impl Reserve {
             }
             let was_spent = self.is_spent();
             self.relieve();
-            if self.is_whole() || self.make().unwrap_or(false) {
+            if self.is_whole() || self.made().await.unwrap_or(false) {
                 if self.is_spent.swap(false, Ordering::AcqRel) {
                     tracing::info!(path = %self.path.display(), "there is room again: the disk reserve is back");
                 }
@@ -135,6 +141,12 @@ impl Reserve {
     /// Whether the file is there in its whole length.
     fn is_whole(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|file| file.is_file() && file.len() == self.bytes)
+    }
+
+    /// Does what [`Self::make`] does on a thread that nobody else waits for: it may have to write every byte.
+    async fn made(self: &Arc<Self>) -> io::Result<bool> {
+        let reserve = Arc::clone(self);
+        tokio::task::spawn_blocking(move || reserve.make()).await.map_err(io::Error::other)?
     }
 
     /// Makes the file, or makes it whole; false when that would leave too little room.
@@ -164,6 +176,10 @@ impl Reserve {
     /// Removes the file; false when there is none.
     fn remove(&self) -> io::Result<bool> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.unlink()
+    }
+
+    fn unlink(&self) -> io::Result<bool> {
         match fs::remove_file(&self.path) {
             Ok(()) => Ok(true),
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -206,54 +222,66 @@ mod tests {
 
     const BYTES: u64 = 1024 * 1024;
 
-    fn reserve(folder: &tempfile::TempDir, bytes: u64) -> Reserve {
-        Reserve::beside(&folder.path().join("callgate.db"), bytes)
+    fn reserve(folder: &tempfile::TempDir, bytes: u64) -> Arc<Reserve> {
+        Arc::new(Reserve::beside(&folder.path().join("callgate.db"), bytes))
     }
 
     fn file(reserve: &Reserve) -> Option<fs::Metadata> {
         fs::metadata(&reserve.path).ok()
     }
 
-    #[test]
-    fn the_reserve_has_all_its_blocks_and_only_the_owner_reads_it() {
+    #[tokio::test]
+    async fn the_reserve_has_all_its_blocks_and_only_the_owner_reads_it() {
         let folder = tempfile::tempdir().unwrap();
         let reserve = reserve(&folder, BYTES);
-        reserve.prepare();
+        reserve.prepare().await;
         let made = file(&reserve).unwrap();
         assert_eq!((made.len(), made.mode() & 0o777), (BYTES, 0o600));
         assert!(made.blocks() * BLOCK_BYTES >= BYTES, "it is sparse");
         assert!(reserve.is_whole() && !reserve.is_spent());
     }
 
-    #[test]
-    fn the_file_follows_the_setting() {
+    #[tokio::test]
+    async fn the_file_follows_the_setting() {
         let folder = tempfile::tempdir().unwrap();
         for bytes in [BYTES, 2 * BYTES, BYTES / 2] {
             let reserve = reserve(&folder, bytes);
-            reserve.prepare();
+            reserve.prepare().await;
             assert_eq!(file(&reserve).unwrap().len(), bytes);
         }
         let none = reserve(&folder, 0);
-        none.prepare();
+        none.prepare().await;
         assert!(file(&none).is_none());
     }
 
-    #[test]
-    fn it_never_takes_the_last_room() {
+    #[tokio::test]
+    async fn it_never_takes_the_last_room() {
         let folder = tempfile::tempdir().unwrap();
         let free = reserve(&folder, 1).free_bytes().unwrap();
         let large = reserve(&folder, free / 4 * 3);
-        large.prepare();
+        large.prepare().await;
         assert!(file(&large).is_none(), "a quarter would be left");
     }
 
-    #[test]
-    fn a_failed_write_on_a_disk_with_room_leaves_it() {
+    #[tokio::test]
+    async fn a_failed_write_on_a_disk_with_room_leaves_it() {
         let folder = tempfile::tempdir().unwrap();
         let reserve = reserve(&folder, BYTES);
-        reserve.prepare();
+        reserve.prepare().await;
         reserve.relieve();
         assert!(reserve.is_whole() && !reserve.is_spent());
+    }
+
+    /// On one thread: were it made there, it would wait for itself.
+    #[tokio::test]
+    async fn while_it_is_made_neither_the_runtime_nor_a_failed_write_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let reserve = reserve(&folder, u64::MAX);
+        let held = reserve.changing.lock().unwrap();
+        reserve.relieve();
+        let meanwhile = async { drop(held) };
+        tokio::join!(reserve.prepare(), meanwhile);
+        assert!(!reserve.is_spent());
     }
 
     #[test]
