@@ -46,6 +46,7 @@ pub(super) struct Batch {
     open: SegmentBuilder,
     versions: BTreeMap<Name, Versions>,
     position: i64,
+    moved: BTreeMap<(Name, ApprovalId), u64>,
     committed: Committed,
     resume_from: Option<Timestamp>,
     wrote: bool,
@@ -62,6 +63,7 @@ impl Batch {
             open: SegmentBuilder::new(working.frontier.size()),
             versions: BTreeMap::new(),
             position: working.position,
+            moved: BTreeMap::new(),
             committed: Committed {
                 appended: Appended { first: working.frontier.size(), signatures: Vec::new() },
                 ..Committed::default()
@@ -108,10 +110,7 @@ impl Batch {
         self.versions.extend(part.versions);
         self.position = self.position.max(part.position);
         self.resume_from = part.resume_from.or(self.resume_from);
-        for (tenant, id, sequence) in part.moved {
-            self.committed.moved.retain(|(of, other, _)| *other != id || *of != tenant);
-            self.committed.moved.push((tenant, id, sequence));
-        }
+        self.moved.extend(part.moved.into_iter().map(|(tenant, id, sequence)| ((tenant, id), sequence)));
         self.committed.changes.extend(part.changes);
         self.committed.opened_until = earliest(self.committed.opened_until, part.opened_until);
         Ok(())
@@ -142,6 +141,8 @@ impl Batch {
             return None;
         }
         let mut committed = self.committed;
+        committed.moved =
+            self.moved.into_iter().map(|((tenant, id), sequence)| (tenant, id, sequence)).collect();
         if !self.versions.is_empty() {
             committed.versions_moved = VersionsMoved::Of(self.versions.keys().cloned().collect());
         }
