@@ -37,7 +37,7 @@ pub mod watch;
 
 use std::{
     num::NonZeroU32,
-    sync::{Arc, OnceLock, atomic::AtomicU32},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -60,6 +60,7 @@ use crate::{
 };
 
 use self::{
+    decision_id::Numbers,
     error::{Error, Reason},
     keys::Keys,
     limits::Limits,
@@ -112,9 +113,8 @@ pub struct Engine {
     pub(crate) limits: Arc<Limits>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) streams: watch::Streams,
-    /// Tells plain ALLOWs of one action and moment apart; begins anywhere, so that those of several processes
-    /// differ too.
-    pub(crate) allows: AtomicU32,
+    /// Tells plain ALLOWs of one action and moment apart.
+    pub(crate) allows: Numbers,
     authorizations: Option<DefaultKeyedRateLimiter<(Name, Option<Name>)>>,
 }
 
@@ -189,7 +189,7 @@ impl Engine {
             refusals: Arc::new(Refusals::new(limits.refused_peers_max)),
             streams: watch::Streams::new(&limits),
             limits: Arc::new(limits),
-            allows: AtomicU32::new(random_bytes().map_or(0, u32::from_be_bytes)),
+            allows: Numbers::default(),
             authorizations,
         }
     }

@@ -3,7 +3,7 @@
 //! The policy is asked before the transaction; inside it, what the policy holds for humans either spends a
 //! grant or is held. Every answer is an audit entry in the same transaction, durable before it leaves.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -131,7 +131,7 @@ impl Engine {
         let planned = asked.clone();
         let by = Arc::clone(caller);
         let (keys, limits) = (Arc::clone(&self.keys), Arc::clone(&self.limits));
-        let nonce = self.allows.fetch_add(1, Ordering::Relaxed);
+        let nonce = self.allows.next();
         self.commit(
             caller,
             Rpc::AuthorizeTool,
