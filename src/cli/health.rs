@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use crate::{client::health, status::exit::Exit};
+use crate::{
+    client::health::{self, Health, HealthError},
+    status::exit::Exit,
+};
 
 use super::{failure::Failure, output::Output};
 
@@ -29,11 +32,14 @@ pub struct HealthArgs {
 /// # Errors
 /// The server can't be reached, didn't answer in time, or knows no service of that name.
 pub async fn run(args: HealthArgs, output: &Output) -> Result<Exit, Failure> {
-    let serving = health::is_serving(&args.address, &args.service).await.map_err(|error| match error {
-        health::HealthError::Client(error) => Failure::from(error),
-        health::HealthError::Refused(report) => Failure::from(report),
+    let found = health::ask(&args.address, &args.service).await.map_err(|error| match error {
+        HealthError::Client(error) => Failure::from(error),
+        HealthError::Refused(report) => Failure::from(report),
     })?;
-    let (word, exit) = if serving { ("SERVING", Exit::Ok) } else { ("NOT_SERVING", Exit::Unavailable) };
+    let (word, exit) = match found {
+        Health::Serving(_) => ("SERVING", Exit::Ok),
+        Health::NotServing => ("NOT_SERVING", Exit::Unavailable),
+    };
     output.text(&format!("{word}\n"))?;
     Ok(exit)
 }

@@ -5,12 +5,13 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{CONNECT_TIMEOUT, ClientError, ErrorReport, endpoint};
+use super::{ClientError, ErrorReport, endpoint};
 
 /// How long the answer may take, the connection included.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -26,61 +27,35 @@ pub enum HealthError {
     Refused(#[from] ErrorReport),
 }
 
-/// Whether the server at `address` says that `service` is serving; the empty name is the server as a whole.
+/// What a server says about itself, or about one of its services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It is serving; how long the answer took over a connection that was there.
+    Serving(Duration),
+    /// It answers and isn't serving.
+    NotServing,
+}
+
+/// Asks the server at `address` about `service`; the empty name is the server as a whole.
 ///
 /// # Errors
 /// [`HealthError`].
-pub async fn is_serving(address: &str, service: &str) -> Result<bool, HealthError> {
-    let endpoint = endpoint(address)?.connect_timeout(ANSWER_TIMEOUT).timeout(ANSWER_TIMEOUT);
-    let mut client = HealthClient::new(endpoint.connect_lazy());
-    let answer =
-        client.check(HealthCheckRequest { service: service.to_owned() }).await.map_err(ErrorReport::from)?;
-    Ok(answer.into_inner().status() == ServingStatus::Serving)
-}
-
-/// What a server says about itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    /// It is ready; how long an answer takes over a connection that is there.
-    Ready(Duration),
-    /// It answers and isn't ready.
-    NotReady,
-    /// It can't be reached, with the cause.
-    Unreachable(String),
-    /// What answers doesn't know the question.
-    Other(Code),
-}
-
-/// Asks the server at `address`.
-///
-/// # Errors
-/// [`ClientError::Address`] and [`ClientError::Tls`].
-pub async fn ask(address: &str) -> Result<Health, ClientError> {
-    let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT).timeout(CONNECT_TIMEOUT);
-    let channel = match endpoint.connect().await {
-        Ok(channel) => channel,
-        Err(error) => return Ok(Health::Unreachable(innermost(&error))),
+pub async fn ask(address: &str, service: &str) -> Result<Health, HealthError> {
+    let endpoint = endpoint(address)?;
+    let asked = async {
+        let channel = endpoint
+            .connect()
+            .await
+            .map_err(|error| ErrorReport::local(Code::Unavailable, &innermost(&error)))?;
+        let start = Instant::now();
+        let question = HealthCheckRequest { service: service.to_owned() };
+        let answer = HealthClient::new(channel).check(question).await.map_err(ErrorReport::from)?;
+        let is_serving = answer.get_ref().status() == ServingStatus::Serving;
+        Ok(if is_serving { Health::Serving(start.elapsed()) } else { Health::NotServing })
     };
-    let mut client = HealthClient::new(channel);
-    let request = || HealthCheckRequest { service: String::new() };
-    // The first answer shows that somebody is there; the second how long one takes.
-    let first = client.check(request()).await;
-    let start = Instant::now();
-    let checked = match first {
-        Ok(_) => client.check(request()).await,
-        failed => failed,
-    };
-    Ok(match checked {
-        Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Health::Ready(start.elapsed()),
-        Ok(_) => Health::NotReady,
-        // A server that is ending forgets its services.
-        Err(status) if status.code() == Code::NotFound => Health::NotReady,
-        Err(status)
-            if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled) =>
-        {
-            Health::Unreachable(status.message().to_owned())
-        }
-        Err(status) => Health::Other(status.code()),
+    timeout(ANSWER_TIMEOUT, asked).await.unwrap_or_else(|_| {
+        let message = format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
+        Err(ErrorReport::local(Code::DeadlineExceeded, &message).into())
     })
 }
 

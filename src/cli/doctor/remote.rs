@@ -15,7 +15,10 @@ use crate::{
         failure::Failure,
         time,
     },
-    client::{Client, ClientError, Credential, CredentialError, health, health::Health},
+    client::{
+        Client, ClientError, Credential, CredentialError, ErrorReport,
+        health::{self, Health, HealthError},
+    },
     proto::v1::ListApprovalsRequest,
     server::{
         doctor::{Finding, KnownCredential},
@@ -41,35 +44,36 @@ pub(super) async fn reach(
     data_dir: Option<&Path>,
 ) -> (bool, Vec<Finding>) {
     let mut findings = vec![];
-    let reached = match health::ask(address).await {
-        Ok(Health::Ready(took)) if took < SLOW => {
+    let reached = match health::ask(address, "").await {
+        Ok(Health::Serving(took)) if took < SLOW => {
             findings.push(Finding::ok(
                 SERVER,
                 format!("`{address}` is ready, answers in {} ms", took.as_millis()),
             ));
             true
         }
-        Ok(Health::Ready(took)) => {
+        Ok(Health::Serving(took)) => {
             let found = format!("`{address}` is ready, but answers in {} ms only", took.as_millis());
             findings.push(Finding::warn(SERVER, found, "look at its load and at its disk, on its machine"));
             true
         }
-        Ok(Health::NotReady) => {
+        // A server that is ending forgets its services.
+        Ok(Health::NotServing) | Err(HealthError::Refused(ErrorReport { code: Code::NotFound, .. })) => {
             let what = "its log says why; on its machine, look at its data directory:";
             let found = format!("`{address}` answers, and is not ready");
             findings.push(Finding::fail(SERVER, found, what).run("callgate doctor --data-dir DIR"));
             true
         }
-        Ok(Health::Unreachable(cause)) => {
-            findings.push(unreachable(address, &cause, is_named, is_in_use, data_dir));
+        Err(HealthError::Refused(report)) if is_away(report.code) => {
+            findings.push(unreachable(address, &report.message, is_named, is_in_use, data_dir));
             false
         }
-        Ok(Health::Other(code)) => {
+        Err(HealthError::Refused(ErrorReport { code, .. })) => {
             let found = format!("something else answers at `{address}`, or a proxy in between: {code:?}");
             findings.push(Finding::fail(SERVER, found, "name the address of the server with --address"));
             false
         }
-        Err(error) => {
+        Err(HealthError::Client(error)) => {
             let what = match error {
                 ClientError::Tls(_) => {
                     "name it as `http://HOST:PORT`, over a way that something else protects"
@@ -89,6 +93,11 @@ pub(super) async fn reach(
         findings.push(Finding::warn(WAY, found, what).run(command));
     }
     (reached, findings)
+}
+
+/// Whether a code says that nobody answered.
+fn is_away(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
 }
 
 fn unreachable(
