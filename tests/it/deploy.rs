@@ -333,6 +333,23 @@ fn every_file_of_deploy_is_named_in_its_readme() {
     }
 }
 
+#[test]
+fn the_health_command_names_all_that_can_be_asked_about() {
+    let help = Command::new(env!("CARGO_BIN_EXE_callgate")).args(["health", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for name in grpc::READINESS.into_iter().chain([grpc::LIVENESS, grpc::DISK_RESERVE]) {
+        assert!(name.is_empty() || help.contains(&format!("`{name}`")), "{name}: {help}");
+    }
+}
+
+#[test]
+fn what_the_unit_names_as_documentation_is_installed_with_it() {
+    let (unit, steps) = (read("deploy/systemd/callgate.service"), read("deploy/README.md"));
+    for path in unit.lines().filter_map(|line| line.strip_prefix("Documentation=file:")) {
+        assert!(steps.lines().any(|step| step.contains("install") && step.ends_with(path)), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn the_health_command_says_by_its_exit_code_how_a_server_is() {
     let mut service = Service::start().await;
@@ -349,6 +366,7 @@ async fn the_health_command_says_by_its_exit_code_how_a_server_is() {
     };
     assert_eq!(ask("").await, ("SERVING\n".to_owned(), Some(0)));
     assert_eq!(ask(grpc::LIVENESS).await, ("SERVING\n".to_owned(), Some(0)));
+    assert_eq!(ask(grpc::DISK_RESERVE).await, ("SERVING\n".to_owned(), Some(0)));
     assert_eq!(ask("nothing.of.that.Name").await, (String::new(), Some(13)));
     service.stop().await;
     assert_eq!(ask("").await, (String::new(), Some(14)));
