@@ -22,6 +22,9 @@ const VERSION_MIN: [u32; 3] = [3, 51, 3];
 /// How long a reader waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long one that only looks waits for a lock of the engine.
+const ONLOOKER_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The size of a connection's cache in KiB; negative is how SQLite writes KiB.
 const CACHE_SIZE: &str = "-16384";
 
@@ -73,6 +76,18 @@ pub(super) fn readers(path: &Path, options: &Options) -> SqlitePool {
         .max_connections(options.readers_max.max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(settings)
+}
+
+/// The settings of a connection that only looks. What the engine sets aside stays in memory: in a container, no folder
+/// for temporary files can be written.
+pub(super) fn onlooker(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .read_only(true)
+        .busy_timeout(ONLOOKER_BUSY_TIMEOUT)
+        .pragma("temp_store", "MEMORY")
+        .pragma("trusted_schema", "OFF")
 }
 
 /// Reads back what has to hold.
@@ -148,6 +163,14 @@ fn file_system_refused(magic: i128) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_that_only_looks_writes_no_temporary_files() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut connection = onlooker(file.path()).connect().await.unwrap();
+        let store: i64 = sqlx::query_scalar("PRAGMA temp_store").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(store, 2, "in memory");
+    }
 
     #[test]
     fn an_engine_that_may_corrupt_is_not_safe() {

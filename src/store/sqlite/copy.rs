@@ -4,22 +4,14 @@
 
 use std::path::Path;
 
-use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::{fault::unavailable, inspect::BUSY_TIMEOUT};
+use super::{connection, fault::unavailable};
 use crate::store::StoreError;
 
 /// Copies the database into `to`, which must be an empty file, or none. The copy isn't synced.
 pub(in crate::store) async fn copy(path: &Path, to: &str) -> Result<(), StoreError> {
-    let mut connection = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .read_only(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .pragma("trusted_schema", "OFF")
-        .connect()
-        .await
-        .map_err(|error| unavailable(&error))?;
+    let mut connection = connection::onlooker(path).connect().await.map_err(|error| unavailable(&error))?;
     let copied = sqlx::query("VACUUM INTO ?1").bind(to).execute(&mut connection).await;
     // It only read.
     let _ = connection.close().await;

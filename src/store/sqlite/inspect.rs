@@ -6,13 +6,13 @@
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::{
-    credentials,
+    connection, credentials,
     fault::{Fault, is_interrupted, unavailable},
     migration,
 };
@@ -24,9 +24,6 @@ use crate::{
         row::Row,
     },
 };
-
-/// How long to wait for a lock of the engine.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The most faults that are listed.
 const FAULTS_MAX: usize = 5;
@@ -51,14 +48,9 @@ fn log_exists(path: &Path) -> bool {
 }
 
 async fn read(path: &Path, question: &Question, unchanging: bool) -> Result<Inspection, StoreError> {
-    let mut connection = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .read_only(true)
+    let mut connection = connection::onlooker(path)
         .immutable(unchanging)
-        .busy_timeout(BUSY_TIMEOUT)
         .pragma("query_only", "ON")
-        .pragma("trusted_schema", "OFF")
         .connect()
         .await
         .map_err(|error| unavailable(&error))?;

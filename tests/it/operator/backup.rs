@@ -50,3 +50,34 @@ async fn what_can_not_be_copied_leaves_nothing_behind() {
     let told = assert_exit(&on(&service.data(), &["backup", "--to", "/nowhere/x.db"]), 1);
     assert!(told.contains("cannot write"), "{told}");
 }
+
+/// Makes all but the folder `$1` read-only, as a container's root is, in a namespace of its own; runs the rest.
+const READ_ONLY: &str = r#"
+set -e
+rw=$1; shift
+for folder in /tmp /var/tmp; do mount --bind $folder $folder; mount -o remount,bind,ro $folder; done
+mount --bind "$rw" "$rw"; mount -o remount,bind,rw "$rw"
+mount -o remount,bind,ro /
+cd /
+for folder in / /tmp /var/tmp; do if touch $folder/callgate-probe 2>/dev/null; then exit 99; fi; done
+exec "$@"
+"#;
+
+#[tokio::test]
+async fn a_backup_needs_no_folder_but_the_one_it_is_written_to() {
+    let service = stopped().await;
+    let to = service.folder.path().join("x.db");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", READ_ONLY, "sh"]).arg(service.folder.path());
+    if !command.arg("true").output().is_ok_and(|tried| tried.status.success()) {
+        return crate::faults::skip(
+            "nothing can be mounted here (it takes root), so no read-only root is tried",
+        );
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", READ_ONLY, "sh"]).arg(service.folder.path());
+    command.arg(env!("CARGO_BIN_EXE_callgate")).arg("backup").arg("--to").arg(&to);
+    let made = command.arg("--data-dir").arg(service.data()).env("TMPDIR", "/").output().unwrap();
+    assert_exit(&made, 0);
+    assert!(to.exists());
+}
