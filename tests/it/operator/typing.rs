@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::faults::skip;
 
 /// Every command that people type, as the words after the program's name.
 fn commands() -> Vec<Vec<String>> {
@@ -94,8 +95,7 @@ fn zsh_takes_its_script() {
     let take =
         "autoload -U compinit; compinit -u -D; source $1; whence -w _callgate; print $_comps[callgate]";
     let Some(ran) = in_shell("zsh", &["-f", "-c", take, folder, script.to_str().unwrap()]) else {
-        eprintln!("SKIPPED zsh_takes_its_script: there is no zsh here");
-        return;
+        return skip("there is no zsh here, so its script isn't taken");
     };
     let told = text(&ran);
     assert!(told.contains("_callgate: function") && told.trim_end().ends_with("_callgate"), "{told}");
@@ -109,8 +109,7 @@ fn fish_completes_every_command() {
         let line = [vec!["callgate".to_owned()], path.clone(), vec![String::new()]].concat().join(" ");
         let ask = format!("source {}; complete -C '{line}'", script.display());
         let Some(ran) = in_shell("fish", &["--no-config", "-c", &ask]) else {
-            eprintln!("SKIPPED fish_completes_every_command: there is no fish here");
-            return;
+            return skip("there is no fish here, so nothing is completed by it");
         };
         let told = text(&ran);
         let offered: BTreeSet<&str> = told.lines().filter_map(|line| line.split('\t').next()).collect();
@@ -167,9 +166,7 @@ fn the_pages_are_shown_without_a_warning() {
         }
     }
     if shown_by == 0 {
-        eprintln!(
-            "SKIPPED the_pages_are_shown_without_a_warning: there is neither man nor groff nor mandoc here"
-        );
+        skip("there is neither man nor groff nor mandoc here, so no page is shown");
     }
 }
 
