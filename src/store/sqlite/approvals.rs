@@ -293,22 +293,34 @@ const LIST_PENDING: &str = "SELECT * FROM approvals INDEXED BY approvals_pending
      AND (?4 IS NULL OR tool = ?4) AND (?5 IS NULL OR subject_user = ?5)
      ORDER BY create_time, approval_id LIMIT ?6";
 
-async fn list_pending(
-    connection: &mut SqliteConnection,
-    tenant: &Name,
-    filter: &ApprovalFilter,
-    page: Page,
-) -> Result<Vec<Approval>, Fault> {
-    let (after_time, after_id) = super::place(page);
-    let query = sqlx::query_as(LIST_PENDING)
-        .bind(tenant.to_string())
-        .bind(after_time)
-        .bind(after_id)
-        .bind(filter.tool.as_ref().map(Name::to_string))
-        .bind(filter.user.as_ref().map(Name::to_string))
-        .bind(page.limit);
-    whole(connection, tenant, query).await
-}
+/// A list of what ended one way: without what ended otherwise. The index asks for the second word about the state.
+const LIST_ENDED: &str = "SELECT * FROM approvals INDEXED BY approvals_ended_list
+     WHERE tenant = ?1 AND state = ?7 AND state <> 'PENDING' AND (create_time, approval_id) > (?2, ?3)
+     AND (?4 IS NULL OR tool = ?4) AND (?5 IS NULL OR subject_user = ?5)
+     ORDER BY create_time, approval_id LIMIT ?6";
+
+/// A list of those in several states, or in any.
+const LIST: &str = "SELECT * FROM approvals INDEXED BY approvals_list
+     WHERE tenant = ?1 AND (?7 = '[]' OR state IN (SELECT value FROM json_each(?7)))
+     AND (create_time, approval_id) > (?2, ?3)
+     AND (?4 IS NULL OR tool = ?4) AND (?5 IS NULL OR subject_user = ?5)
+     ORDER BY create_time, approval_id LIMIT ?6";
+
+/// By the grants that are open, which are few, and ordered afterwards: the order alone would walk all that ever was.
+const LIST_OPEN_GRANTS: &str = "SELECT * FROM approvals
+     WHERE tenant = ?1 AND approval_id IN (
+         SELECT approval_id FROM grants INDEXED BY grants_open
+         WHERE tenant = ?1 AND revoke_time IS NULL AND expire_time > ?8
+         AND uses_max > (SELECT count(*) FROM grant_uses AS spent
+                         WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
+         AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
+                         WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
+                         AND spent.outcome = 'AMBIGUOUS')
+     )
+     AND (?7 = '[]' OR state IN (SELECT value FROM json_each(?7)))
+     AND (+create_time, approval_id) > (?2, ?3)
+     AND (?4 IS NULL OR tool = ?4) AND (?5 IS NULL OR subject_user = ?5)
+     ORDER BY +create_time, approval_id LIMIT ?6";
 
 pub(super) async fn list(
     connection: &mut SqliteConnection,
@@ -316,38 +328,24 @@ pub(super) async fn list(
     filter: &ApprovalFilter,
     page: Page,
 ) -> Result<Vec<Approval>, Fault> {
-    if filter.states == [StateName::Pending] && filter.open_grant_at.is_none() {
-        return list_pending(connection, tenant, filter, page).await;
-    }
     let (after_time, after_id) = super::place(page);
-    let states: Vec<&str> = filter.states.iter().copied().map(StateName::as_str).collect();
-    let query = sqlx::query_as(
-        "SELECT * FROM approvals
-         WHERE tenant = ?1 AND (create_time, approval_id) > (?2, ?3)
-         AND (?4 OR state IN (SELECT value FROM json_each(?5)))
-         AND (?6 IS NULL OR tool = ?6)
-         AND (?7 IS NULL OR subject_user = ?7)
-         AND (?8 IS NULL OR EXISTS (
-             SELECT 1 FROM grants
-             WHERE grants.tenant = ?1 AND grants.approval_id = approvals.approval_id
-             AND revoke_time IS NULL AND grants.expire_time > ?8
-             AND uses_max > (SELECT count(*) FROM grant_uses AS spent
-                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
-             AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
-                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
-                             AND spent.outcome = 'AMBIGUOUS')
-         ))
-         ORDER BY create_time, approval_id LIMIT ?9",
-    )
-    .bind(tenant.to_string())
-    .bind(after_time)
-    .bind(after_id)
-    .bind(states.is_empty())
-    .bind(serde_json::json!(states).to_string())
-    .bind(filter.tool.as_ref().map(Name::to_string))
-    .bind(filter.user.as_ref().map(Name::to_string))
-    .bind(filter.open_grant_at.map(Timestamp::micros))
-    .bind(page.limit);
+    let begun = |sql: &'static str| {
+        sqlx::query_as(sql)
+            .bind(tenant.to_string())
+            .bind(after_time)
+            .bind(after_id)
+            .bind(filter.tool.as_ref().map(Name::to_string))
+            .bind(filter.user.as_ref().map(Name::to_string))
+            .bind(page.limit)
+    };
+    let words: Vec<&str> = filter.states.iter().copied().map(StateName::as_str).collect();
+    let states = serde_json::json!(words).to_string();
+    let query = match (filter.open_grant_at, filter.states.as_slice()) {
+        (Some(time), _) => begun(LIST_OPEN_GRANTS).bind(states).bind(time.micros()),
+        (None, [StateName::Pending]) => begun(LIST_PENDING),
+        (None, [ended]) => begun(LIST_ENDED).bind(ended.as_str()),
+        (None, _) => begun(LIST).bind(states),
+    };
     whole(connection, tenant, query).await
 }
 
@@ -413,6 +411,21 @@ mod tests {
             assert!(plan.contains(index), "{sql}: {plan}");
             assert!(!plan.contains("SCAN approvals\n") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_page_of_a_list_costs_a_page_however_long_the_history_is() {
+        for (sql, index) in [
+            (LIST_ENDED, "approvals_ended_list (tenant=? AND state=? AND (create_time,approval_id)>(?,?))"),
+            (LIST, "approvals_list (tenant=? AND (create_time,approval_id)>(?,?))"),
+        ] {
+            let plan = plan(sql).await;
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+        }
+        let plan = plan(LIST_OPEN_GRANTS).await;
+        assert!(plan.contains("grants_open (tenant=? AND expire_time>?)"), "{plan}");
+        assert!(plan.contains("sqlite_autoindex_approvals_1 (tenant=? AND approval_id=?)"), "{plan}");
+        assert!(!plan.contains("SCAN approvals\n") && !plan.contains("approvals_list"), "{plan}");
     }
 
     #[tokio::test]
