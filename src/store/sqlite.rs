@@ -51,6 +51,7 @@ mod migration;
 mod outage;
 mod reader;
 mod reserve;
+mod script;
 mod tenants;
 mod time;
 mod transaction;

@@ -1,16 +1,11 @@
 //! Writing approvals: a new one whole, and of a known one what changed.
 //!
-//! Each UPDATE names what it expects to find and counts its rows: what another process did in between is a
-//! `Conflict`, never overwritten.
+//! A change is one message to the connection. Each UPDATE names what it expects to find and counts its rows: what
+//! another process did in between is a `Conflict`, never overwritten.
 
-use sqlx::{
-    Either, Executor as _, Sqlite, SqliteConnection,
-    query::Query,
-    sqlite::{SqliteArguments, SqliteQueryResult},
-};
-use tokio_stream::StreamExt as _;
+use sqlx::SqliteConnection;
 
-use super::{approvals::ids, fault::Fault, json, number};
+use super::{approvals::ids, fault::Fault, json, number, script::Script};
 use crate::{
     domain::{
         approval::{Approval, Ask, Event, EventKind, Grant, Outcome, State, StateName, Use, Vote},
@@ -28,12 +23,14 @@ pub(super) async fn insert(
     event: &Event,
     sealed: &[u8],
 ) -> Result<i64, Fault> {
-    insert_row(connection, approval, sealed).await?;
-    insert_new(connection, approval, (0, 0)).await?;
+    let mut script = Script::default();
+    insert_row(&mut script, approval, sealed)?;
+    insert_new(&mut script, approval, (0, 0));
     if let Some(grant) = approval.grant() {
-        insert_grant(connection, approval, grant).await?;
+        insert_grant(&mut script, approval, grant);
     }
-    insert_event(connection, approval, event).await
+    insert_event(&mut script, approval, event);
+    script.run(connection).await
 }
 
 /// Stores what changed; the place of the event, if there is one.
@@ -43,32 +40,20 @@ pub(super) async fn update(
     after: &Approval,
     event: Option<&Event>,
 ) -> Result<Option<i64>, Fault> {
-    let position = update_row(connection, before, after, event).await?;
-    insert_new(connection, after, (before.asks.len(), before.votes.len())).await?;
+    let mut script = Script::default();
+    update_row(&mut script, before, after);
+    insert_new(&mut script, after, (before.asks.len(), before.votes.len()));
     match (before.grant(), after.grant()) {
-        (None, Some(grant)) => insert_grant(connection, after, grant).await?,
-        (Some(old), Some(new)) => update_grant(connection, &after.tenant, old, new).await?,
+        (None, Some(grant)) => insert_grant(&mut script, after, grant),
+        (Some(old), Some(new)) => update_grant(&mut script, &after.tenant, old, new),
         (_, None) => {}
     }
-    Ok(position)
-}
-
-/// Runs several statements as one message to the connection, which costs more than most statements do: what
-/// each of them did. After one that fails none runs.
-///
-/// Two at most: sqlx counts numbers that a statement leaves out as used up, so a third one's are lost, and are NULL.
-async fn run(
-    connection: &mut SqliteConnection,
-    query: Query<'_, Sqlite, SqliteArguments>,
-) -> Result<Vec<SqliteQueryResult>, Fault> {
-    let mut done = Vec::new();
-    let mut steps = connection.fetch_many(query);
-    while let Some(step) = steps.next().await {
-        if let Either::Left(result) = step? {
-            done.push(result);
-        }
+    // Last, so that the place is its own.
+    if let Some(event) = event {
+        insert_event(&mut script, after, event);
     }
-    Ok(done)
+    let newest = script.run(connection).await?;
+    Ok(event.map(|_| newest))
 }
 
 /// Stores that approvals of one tenant expired, a statement a table; the place of the newest event.
@@ -154,276 +139,211 @@ impl<'a> From<&'a State> for Decision<'a> {
 }
 
 /// Stores the row and the sealed arguments.
-async fn insert_row(
-    connection: &mut SqliteConnection,
-    approval: &Approval,
-    sealed: &[u8],
-) -> Result<(), Fault> {
+fn insert_row(script: &mut Script, approval: &Approval, sealed: &[u8]) -> Result<(), Fault> {
     let decision = Decision::from(&approval.state);
-    let query = sqlx::query(
-        "INSERT INTO approvals (tenant, approval_id, subject_user, agent, session, subject_roles, server, tool,
-             action_digest, sensitivity, arguments_redacted, requirement, policy_version, create_time,
-             expire_time, state, decide_time, decided_by, reason, waited, version, sequence)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-             ?22);
-         INSERT INTO approval_arguments (tenant, approval_id, sealed) VALUES (?1, ?2, ?23)",
-    )
-    .bind(approval.tenant.as_str())
-    .bind(approval.id.as_bytes().as_slice())
-    .bind(approval.subject.user.as_str())
-    .bind(approval.subject.agent.as_deref().unwrap_or_default())
-    .bind(approval.subject.session.as_deref().unwrap_or_default())
-    .bind(json("approvals", "subject_roles", &approval.subject_roles)?)
-    .bind(approval.server.as_str())
-    .bind(approval.tool.as_str())
-    .bind(approval.digest.as_bytes().as_slice())
-    .bind(approval.sensitivity.as_str())
-    .bind(approval.arguments_redacted.as_str())
-    .bind(json("approvals", "requirement", &approval.requirement)?)
-    .bind(number(approval.policy_version))
-    .bind(approval.create_time.micros())
-    .bind(approval.expire_time.micros())
-    .bind(approval.state.name().as_str())
-    .bind(decision.time)
-    .bind(decision.by)
-    .bind(decision.reason)
-    .bind(decision.waited)
-    .bind(number(approval.version))
-    .bind(number(approval.sequence))
-    .bind(sealed);
-    run(connection, query).await?;
+    script
+        .then(
+            "INSERT INTO approvals (tenant, approval_id, subject_user, agent, session, subject_roles, server, tool,
+                 action_digest, sensitivity, arguments_redacted, requirement, policy_version, create_time,
+                 expire_time, state, decide_time, decided_by, reason, waited, version, sequence)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(approval.tenant.as_str())
+        .bind(approval.id.as_bytes().as_slice())
+        .bind(approval.subject.user.as_str())
+        .bind(approval.subject.agent.as_deref().unwrap_or_default())
+        .bind(approval.subject.session.as_deref().unwrap_or_default())
+        .bind(json("approvals", "subject_roles", &approval.subject_roles)?)
+        .bind(approval.server.as_str())
+        .bind(approval.tool.as_str())
+        .bind(approval.digest.as_bytes().as_slice())
+        .bind(approval.sensitivity.as_str())
+        .bind(approval.arguments_redacted.as_str())
+        .bind(json("approvals", "requirement", &approval.requirement)?)
+        .bind(number(approval.policy_version))
+        .bind(approval.create_time.micros())
+        .bind(approval.expire_time.micros())
+        .bind(approval.state.name().as_str())
+        .bind(decision.time)
+        .bind(decision.by)
+        .bind(decision.reason)
+        .bind(decision.waited)
+        .bind(number(approval.version))
+        .bind(number(approval.sequence))
+        .then("INSERT INTO approval_arguments (tenant, approval_id, sealed) VALUES (?, ?, ?)")
+        .bind(approval.tenant.as_str())
+        .bind(approval.id.as_bytes().as_slice())
+        .bind(sealed);
     Ok(())
 }
 
-/// Changes the row, drops the sealed arguments where it leaves PENDING, and stores the event, whose place it
-/// gives.
-async fn update_row(
-    connection: &mut SqliteConnection,
-    before: &Approval,
-    after: &Approval,
-    event: Option<&Event>,
-) -> Result<Option<i64>, Fault> {
+/// Changes the row, and drops the sealed arguments where it leaves PENDING.
+fn update_row(script: &mut Script, before: &Approval, after: &Approval) {
     let decision = Decision::from(&after.state);
     let decided = before.state.name() == StateName::Pending && after.state.name() != StateName::Pending;
-    let query = sqlx::query(
-        "UPDATE approvals SET state = ?6, decide_time = ?7, decided_by = ?8, reason = ?9, waited = ?10,
-             version = ?11, sequence = ?12
-         WHERE tenant = ?1 AND approval_id = ?2 AND state = ?3 AND version = ?4 AND sequence = ?5
-         AND (NOT ?13 OR ?6 NOT IN ('APPROVED', 'REJECTED') OR expire_time > ?7)
-         AND (NOT ?13 OR ?6 <> 'EXPIRED' OR expire_time <= ?7);
-         INSERT INTO events (tenant, approval_id, sequence, kind, time, user)
-         SELECT ?1, ?2, ?14, ?15, ?16, ?17 WHERE changes() = 1 AND ?14 IS NOT NULL",
-    )
-    .bind(before.tenant.as_str())
-    .bind(before.id.as_bytes().as_slice())
-    .bind(before.state.name().as_str())
-    .bind(number(before.version))
-    .bind(number(before.sequence))
-    .bind(after.state.name().as_str())
-    .bind(decision.time)
-    .bind(decision.by)
-    .bind(decision.reason)
-    .bind(decision.waited)
-    .bind(number(after.version))
-    .bind(number(after.sequence))
-    .bind(decided)
-    .bind(event.map(|event| number(event.sequence)))
-    .bind(event.map(|event| event.kind.as_str()))
-    .bind(event.map(|event| event.time.micros()))
-    .bind(event.and_then(|event| event.user.as_deref()));
-    let done = run(&mut *connection, query).await?;
-    one_row(done.first(), "approvals")?;
+    // A decision falls before the end, and the end not before it.
+    let (later_than, not_after) = match &after.state {
+        State::Approved { at, .. } | State::Rejected { at, .. } if decided => (at.micros(), i64::MAX),
+        State::Expired { at, .. } if decided => (i64::MIN, at.micros()),
+        _ => (i64::MIN, i64::MAX),
+    };
+    script
+        .then_one_row(
+            "approvals",
+            "UPDATE approvals SET state = ?, decide_time = ?, decided_by = ?, reason = ?, waited = ?,
+                 version = ?, sequence = ?
+             WHERE tenant = ? AND approval_id = ? AND state = ? AND version = ? AND sequence = ?
+             AND expire_time > ? AND expire_time <= ?",
+        )
+        .bind(after.state.name().as_str())
+        .bind(decision.time)
+        .bind(decision.by)
+        .bind(decision.reason)
+        .bind(decision.waited)
+        .bind(number(after.version))
+        .bind(number(after.sequence))
+        .bind(before.tenant.as_str())
+        .bind(before.id.as_bytes().as_slice())
+        .bind(before.state.name().as_str())
+        .bind(number(before.version))
+        .bind(number(before.sequence))
+        .bind(later_than)
+        .bind(not_after);
     if decided {
-        sqlx::query("DELETE FROM approval_arguments WHERE tenant = ?1 AND approval_id = ?2")
+        script
+            .then("DELETE FROM approval_arguments WHERE tenant = ? AND approval_id = ?")
             .bind(before.tenant.as_str())
-            .bind(before.id.as_bytes().as_slice())
-            .execute(connection)
-            .await?;
+            .bind(before.id.as_bytes().as_slice());
     }
-    Ok(event.and(done.last()).map(SqliteQueryResult::last_insert_rowid))
 }
 
 /// Stores the asks and votes from these places on.
-async fn insert_new(
-    connection: &mut SqliteConnection,
-    approval: &Approval,
-    (asks, votes): (usize, usize),
-) -> Result<(), Fault> {
+fn insert_new(script: &mut Script, approval: &Approval, (asks, votes): (usize, usize)) {
     for (place, ask) in (0_i64..).zip(&approval.asks).skip(asks) {
-        insert_ask(connection, approval, place, ask).await?;
+        insert_ask(script, approval, place, ask);
     }
     for (place, vote) in (0_i64..).zip(&approval.votes).skip(votes) {
-        insert_vote(connection, approval, place, vote).await?;
+        insert_vote(script, approval, place, vote);
     }
-    Ok(())
 }
 
-async fn insert_ask(
-    connection: &mut SqliteConnection,
-    approval: &Approval,
-    place: i64,
-    ask: &Ask,
-) -> Result<(), Fault> {
-    sqlx::query(
-        "INSERT INTO asks (tenant, approval_id, number, user, subject_user, credential_id, time, justification)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )
-    .bind(approval.tenant.as_str())
-    .bind(approval.id.as_bytes().as_slice())
-    .bind(place)
-    .bind(ask.user.as_str())
-    .bind(approval.subject.user.as_str())
-    .bind(ask.credential.as_bytes().as_slice())
-    .bind(ask.time.micros())
-    .bind(ask.justification.as_deref())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn insert_vote(
-    connection: &mut SqliteConnection,
-    approval: &Approval,
-    place: i64,
-    vote: &Vote,
-) -> Result<(), Fault> {
-    sqlx::query(
-        "INSERT INTO votes (tenant, approval_id, user, number, credential_id, verdict, reason, time)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )
-    .bind(approval.tenant.as_str())
-    .bind(approval.id.as_bytes().as_slice())
-    .bind(vote.user.as_str())
-    .bind(place)
-    .bind(vote.credential.as_bytes().as_slice())
-    .bind(vote.verdict.as_str())
-    .bind(vote.reason.as_str())
-    .bind(vote.time.micros())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn insert_grant(
-    connection: &mut SqliteConnection,
-    approval: &Approval,
-    grant: &Grant,
-) -> Result<(), Fault> {
-    let revocation = grant.revocation.as_ref();
-    sqlx::query(
-        "INSERT INTO grants (tenant, grant_id, approval_id, expire_time, uses_max, revoke_time, revoked_by,
-             revoke_reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )
-    .bind(approval.tenant.as_str())
-    .bind(grant.id.as_bytes().as_slice())
-    .bind(approval.id.as_bytes().as_slice())
-    .bind(grant.expire_time.micros())
-    .bind(grant.uses_max)
-    .bind(revocation.map(|of| of.at.micros()))
-    .bind(revocation.and_then(|of| of.by.as_deref()))
-    .bind(revocation.map(|of| of.reason.as_str()))
-    .execute(&mut *connection)
-    .await?;
-    for (place, spent) in (0_i64..).zip(&grant.uses) {
-        insert_use(connection, &approval.tenant, grant, place, spent).await?;
-    }
-    Ok(())
-}
-
-async fn update_grant(
-    connection: &mut SqliteConnection,
-    tenant: &Name,
-    old: &Grant,
-    new: &Grant,
-) -> Result<(), Fault> {
-    if let (None, Some(revocation)) = (&old.revocation, &new.revocation) {
-        let updated = sqlx::query(
-            "UPDATE grants SET revoke_time = ?3, revoked_by = ?4, revoke_reason = ?5
-             WHERE tenant = ?1 AND grant_id = ?2 AND revoke_time IS NULL",
+fn insert_ask(script: &mut Script, approval: &Approval, place: i64, ask: &Ask) {
+    script
+        .then(
+            "INSERT INTO asks (tenant, approval_id, number, user, subject_user, credential_id, time,
+                 justification)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
-        .bind(tenant.as_str())
-        .bind(new.id.as_bytes().as_slice())
-        .bind(revocation.at.micros())
-        .bind(revocation.by.as_deref())
-        .bind(revocation.reason.as_str())
-        .execute(&mut *connection)
-        .await?;
-        one_row(Some(&updated), "grants")?;
+        .bind(approval.tenant.as_str())
+        .bind(approval.id.as_bytes().as_slice())
+        .bind(place)
+        .bind(ask.user.as_str())
+        .bind(approval.subject.user.as_str())
+        .bind(ask.credential.as_bytes().as_slice())
+        .bind(ask.time.micros())
+        .bind(ask.justification.as_deref());
+}
+
+fn insert_vote(script: &mut Script, approval: &Approval, place: i64, vote: &Vote) {
+    script
+        .then(
+            "INSERT INTO votes (tenant, approval_id, user, number, credential_id, verdict, reason, time)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(approval.tenant.as_str())
+        .bind(approval.id.as_bytes().as_slice())
+        .bind(vote.user.as_str())
+        .bind(place)
+        .bind(vote.credential.as_bytes().as_slice())
+        .bind(vote.verdict.as_str())
+        .bind(vote.reason.as_str())
+        .bind(vote.time.micros());
+}
+
+fn insert_grant(script: &mut Script, approval: &Approval, grant: &Grant) {
+    let revocation = grant.revocation.as_ref();
+    script
+        .then(
+            "INSERT INTO grants (tenant, grant_id, approval_id, expire_time, uses_max, revoke_time, revoked_by,
+                 revoke_reason)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(approval.tenant.as_str())
+        .bind(grant.id.as_bytes().as_slice())
+        .bind(approval.id.as_bytes().as_slice())
+        .bind(grant.expire_time.micros())
+        .bind(grant.uses_max)
+        .bind(revocation.map(|of| of.at.micros()))
+        .bind(revocation.and_then(|of| of.by.as_deref()))
+        .bind(revocation.map(|of| of.reason.as_str()));
+    for (place, spent) in (0_i64..).zip(&grant.uses) {
+        insert_use(script, &approval.tenant, grant, place, spent);
+    }
+}
+
+fn update_grant(script: &mut Script, tenant: &Name, old: &Grant, new: &Grant) {
+    if let (None, Some(revocation)) = (&old.revocation, &new.revocation) {
+        script
+            .then_one_row(
+                "grants",
+                "UPDATE grants SET revoke_time = ?, revoked_by = ?, revoke_reason = ?
+                 WHERE tenant = ? AND grant_id = ? AND revoke_time IS NULL",
+            )
+            .bind(revocation.at.micros())
+            .bind(revocation.by.as_deref())
+            .bind(revocation.reason.as_str())
+            .bind(tenant.as_str())
+            .bind(new.id.as_bytes().as_slice());
     }
     for (place, spent) in (0_i64..).zip(&new.uses).skip(old.uses.len()) {
-        insert_use(connection, tenant, new, place, spent).await?;
+        insert_use(script, tenant, new, place, spent);
     }
     for (place, (was, is)) in (0_i64..).zip(old.uses.iter().zip(&new.uses)) {
         if was.outcome == is.outcome {
             continue;
         }
-        let updated = sqlx::query(
-            "UPDATE grant_uses SET outcome = ?4
-             WHERE tenant = ?1 AND grant_id = ?2 AND number = ?3 AND outcome IS ?5",
+        script
+            .then_one_row(
+                "grant_uses",
+                "UPDATE grant_uses SET outcome = ?
+                 WHERE tenant = ? AND grant_id = ? AND number = ? AND outcome IS ?",
+            )
+            .bind(is.outcome.map(Outcome::as_str))
+            .bind(tenant.as_str())
+            .bind(new.id.as_bytes().as_slice())
+            .bind(place)
+            .bind(was.outcome.map(Outcome::as_str));
+    }
+}
+
+fn insert_use(script: &mut Script, tenant: &Name, grant: &Grant, place: i64, spent: &Use) {
+    let request = spent.request.as_ref();
+    script
+        .then(
+            "INSERT INTO grant_uses (tenant, grant_id, number, time, use_before, credential_id, request_id, body,
+                 outcome)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(tenant.as_str())
-        .bind(new.id.as_bytes().as_slice())
+        .bind(grant.id.as_bytes().as_slice())
         .bind(place)
-        .bind(is.outcome.map(Outcome::as_str))
-        .bind(was.outcome.map(Outcome::as_str))
-        .execute(&mut *connection)
-        .await?;
-        one_row(Some(&updated), "grant_uses")?;
-    }
-    Ok(())
+        .bind(spent.time.micros())
+        .bind(spent.use_before.micros())
+        .bind(spent.credential.as_bytes().as_slice())
+        .bind(request.map(|request| request.id.as_bytes().as_slice()))
+        .bind(request.map(|request| request.body.as_slice()))
+        .bind(spent.outcome.map(Outcome::as_str));
 }
 
-async fn insert_use(
-    connection: &mut SqliteConnection,
-    tenant: &Name,
-    grant: &Grant,
-    place: i64,
-    spent: &Use,
-) -> Result<(), Fault> {
-    let request = spent.request.as_ref();
-    sqlx::query(
-        "INSERT INTO grant_uses (tenant, grant_id, number, time, use_before, credential_id, request_id, body,
-             outcome)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )
-    .bind(tenant.as_str())
-    .bind(grant.id.as_bytes().as_slice())
-    .bind(place)
-    .bind(spent.time.micros())
-    .bind(spent.use_before.micros())
-    .bind(spent.credential.as_bytes().as_slice())
-    .bind(request.map(|request| request.id.as_bytes().as_slice()))
-    .bind(request.map(|request| request.body.as_slice()))
-    .bind(spent.outcome.map(Outcome::as_str))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn insert_event(
-    connection: &mut SqliteConnection,
-    approval: &Approval,
-    event: &Event,
-) -> Result<i64, Fault> {
-    let inserted = sqlx::query(
-        "INSERT INTO events (tenant, approval_id, sequence, kind, time, user) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )
-    .bind(approval.tenant.as_str())
-    .bind(approval.id.as_bytes().as_slice())
-    .bind(number(event.sequence))
-    .bind(event.kind.as_str())
-    .bind(event.time.micros())
-    .bind(event.user.as_ref().map(Name::as_str))
-    .execute(connection)
-    .await?;
-    Ok(inserted.last_insert_rowid())
-}
-
-fn one_row(result: Option<&SqliteQueryResult>, table: &'static str) -> Result<(), Fault> {
-    if result.is_some_and(|result| result.rows_affected() == 1) {
-        Ok(())
-    } else {
-        Err(StoreError::Conflict(table).into())
-    }
+fn insert_event(script: &mut Script, approval: &Approval, event: &Event) {
+    script
+        .then(
+            "INSERT INTO events (tenant, approval_id, sequence, kind, time, user) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(approval.tenant.as_str())
+        .bind(approval.id.as_bytes().as_slice())
+        .bind(number(event.sequence))
+        .bind(event.kind.as_str())
+        .bind(event.time.micros())
+        .bind(event.user.as_ref().map(Name::as_str));
 }
