@@ -342,6 +342,8 @@ macro_rules! suites {
                     tenants::first_answers_are_kept_and_dropped_by_age,
                     batches::a_failed_operation_undoes_itself_alone,
                     batches::an_operation_that_hides_a_failed_write_is_undone,
+                    batches::however_many_fail_each_is_undone_alone_and_none_runs_often,
+                    batches::what_an_operation_gave_before_it_was_run_again_is_not_its_answer,
                     batches::a_refusal_is_committed,
                     batches::a_panic_undoes_its_operation_alone,
                     batches::operations_of_a_batch_see_what_earlier_ones_did,

@@ -32,7 +32,7 @@ pub(super) struct Part {
     pub(super) position: i64,
     /// From where time goes on for whoever opens the database next, where not from this transaction's own.
     pub(super) resume_from: Option<Timestamp>,
-    /// Whether it wrote, in a savepoint of its own.
+    /// Whether it wrote to the database itself.
     pub(super) wrote: bool,
 }
 

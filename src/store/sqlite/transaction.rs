@@ -1,7 +1,7 @@
 //! One operation's view of the transaction that it shares with others.
 //!
-//! Appending entries and comparing versions need no SQL. The first statement that writes opens a savepoint, so
-//! that the operation can be undone alone. An error after which the whole transaction is in doubt is remembered,
+//! Appending entries and comparing versions need no SQL. Where the operation has to be undone alone, the first
+//! statement that writes opens a savepoint. An error after which the whole transaction is in doubt is remembered,
 //! whatever the operation makes of it.
 
 use std::sync::Arc;
@@ -36,9 +36,19 @@ pub(super) struct Unit<'b> {
     connection: &'b mut SqliteConnection,
     working: &'b mut Working,
     batch: &'b Batch,
+    undoing: Undoing,
     part: Part,
     failed: Option<StoreError>,
     broken: Option<StoreError>,
+}
+
+/// How what a failed operation wrote is undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Undoing {
+    /// With everything else that the transaction did.
+    Together,
+    /// By itself: it writes in a savepoint of its own.
+    Alone,
 }
 
 /// How an operation ended besides what it says itself.
@@ -56,11 +66,12 @@ impl<'b> Unit<'b> {
         connection: &'b mut SqliteConnection,
         working: &'b mut Working,
         batch: &'b Batch,
+        undoing: Undoing,
     ) -> Self {
-        Self { connection, working, batch, part: Part::default(), failed: None, broken: None }
+        Self { connection, working, batch, undoing, part: Part::default(), failed: None, broken: None }
     }
 
-    /// Whether it wrote, in a savepoint of its own.
+    /// Whether it wrote, or began to.
     pub(super) fn wrote(&self) -> bool {
         self.part.wrote
     }
@@ -81,8 +92,10 @@ impl<'b> Unit<'b> {
     /// The connection for statements that write.
     pub(super) async fn writing(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         if !self.part.wrote {
-            let begun = sqlx::query("SAVEPOINT operation").execute(&mut *self.connection).await;
-            self.note(begun.map_err(Fault::from))?;
+            if self.undoing == Undoing::Alone {
+                let begun = sqlx::query("SAVEPOINT operation").execute(&mut *self.connection).await;
+                self.note(begun.map_err(Fault::from))?;
+            }
             self.part.wrote = true;
         }
         Ok(self.connection)
@@ -123,7 +136,8 @@ impl<'b> Unit<'b> {
         let versions = self.note(read)?;
         // Nobody changed it in this transaction, so it is committed; tenants that aren't there are not
         // remembered, or anybody could fill the memory with their names.
-        if versions != Versions::default() {
+        // What an operation reads after a write of it failed may be what it wrote.
+        if versions != Versions::default() && self.failed.is_none() {
             self.working.versions.insert(tenant.clone(), versions);
         }
         Ok(versions)

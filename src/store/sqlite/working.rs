@@ -93,12 +93,13 @@ impl Working {
     }
 
     /// Reads everything anew where another connection committed, and says what that changed. The caller holds a
-    /// transaction.
+    /// transaction, and read this `data_version` in it.
     pub(super) async fn refresh(
         &mut self,
         connection: &mut SqliteConnection,
+        data_version: i64,
     ) -> Result<Option<Committed>, Fault> {
-        if !self.is_stale(connection).await? {
+        if data_version == self.data_version {
             return Ok(None);
         }
         let before = self.position;

@@ -27,7 +27,7 @@ use super::{
     migration::Lock,
     outage::LastWrite,
     time::ServiceTime,
-    transaction::{Ended, Unit},
+    transaction::{Ended, Undoing, Unit},
     working::Working,
 };
 use crate::{
@@ -264,15 +264,16 @@ impl Writer {
         if !session.working.is_stale(&mut session.connection).await? {
             return Ok(());
         }
-        sqlx::query("BEGIN").execute(&mut session.connection).await?;
-        self.refresh(session).await?;
+        let data_version =
+            sqlx::query_scalar("BEGIN; PRAGMA data_version").fetch_one(&mut session.connection).await?;
+        self.refresh(session, data_version).await?;
         sqlx::query("COMMIT").execute(&mut session.connection).await?;
         Ok(())
     }
 
     /// Reads the working copies again if another process committed, and tells the world what that changed.
-    async fn refresh(&self, session: &mut Session) -> Result<(), Fault> {
-        if let Some(committed) = session.working.refresh(&mut session.connection).await? {
+    async fn refresh(&self, session: &mut Session, data_version: i64) -> Result<(), Fault> {
+        if let Some(committed) = session.working.refresh(&mut session.connection, data_version).await? {
             self.time.carry_on(session.working.last_now);
             session.others_wrote = Some(Instant::now());
             (self.on_commit)(&committed);
@@ -280,25 +281,26 @@ impl Writer {
         Ok(())
     }
 
+    /// Runs the operations in one transaction, at first as if none would fail once it has written, for that is rare
+    /// and getting ready for it isn't free. When one did, all of it is undone, and done again with each operation
+    /// in a savepoint of its own: at most twice in all, and what has failed then fails alone.
     async fn transact(
         &self,
         session: &mut Session,
         messages: &[Message],
         answers: &mut Vec<Result<(), StoreError>>,
     ) -> Result<Option<Committed>, Failure> {
-        self.begin(&mut session.connection).await?;
-        self.refresh(session).await?;
-        let mut batch = Batch::new(&session.working, self.time.now().max(session.working.last_now));
-        for message in messages {
-            answers.push(match message {
-                Message::Write(operation, _) => attempt(session, &mut batch, operation).await?,
-                Message::Poll(_) => Ok(()),
-                Message::Probe(_) => {
-                    batch.force();
-                    Ok(())
-                }
-            });
-        }
+        let together = self.gather(session, messages, Undoing::Together, answers).await?;
+        let batch = match together {
+            Some(batch) => batch,
+            None => {
+                sqlx::query("ROLLBACK").execute(&mut session.connection).await?;
+                answers.clear();
+                let alone = self.gather(session, messages, Undoing::Alone, answers).await?;
+                let undone = || StoreError::Unavailable("an operation was not undone".into());
+                alone.ok_or_else(|| Failure::Before(undone()))?
+            }
+        };
         let Some(mut finished) = batch.finish() else {
             sqlx::query("ROLLBACK").execute(&mut session.connection).await?;
             return Ok(None);
@@ -311,9 +313,39 @@ impl Writer {
         Ok(Some(session.working.take_over(finished)))
     }
 
-    /// Begins a transaction that may write, trying again while another process has the lock. Once that was in
-    /// vain it is tried only once, until it succeeds: who asked meanwhile has waited already.
-    async fn begin(&self, connection: &mut SqliteConnection) -> Result<(), Failure> {
+    /// Begins a transaction and runs the operations in it; nothing when the transaction has to be undone.
+    async fn gather(
+        &self,
+        session: &mut Session,
+        messages: &[Message],
+        undoing: Undoing,
+        answers: &mut Vec<Result<(), StoreError>>,
+    ) -> Result<Option<Batch>, Failure> {
+        let data_version = self.begin(&mut session.connection).await?;
+        self.refresh(session, data_version).await?;
+        let mut batch = Batch::new(&session.working, self.time.now().max(session.working.last_now));
+        for message in messages {
+            answers.push(match message {
+                Message::Write(operation, _) => {
+                    match attempt(session, &mut batch, operation, undoing).await? {
+                        Some(answer) => answer,
+                        None => return Ok(None),
+                    }
+                }
+                Message::Poll(_) => Ok(()),
+                Message::Probe(_) => {
+                    batch.force();
+                    Ok(())
+                }
+            });
+        }
+        Ok(Some(batch))
+    }
+
+    /// Begins a transaction that may write, trying again while another process has the lock, and reads what moves
+    /// with commits of other connections. Once that was in vain it is tried only once, until it succeeds: who asked
+    /// meanwhile has waited already.
+    async fn begin(&self, connection: &mut SqliteConnection) -> Result<i64, Failure> {
         let patience = match self.last_write.error() {
             Some(_) => Duration::ZERO,
             None => self.options.write_retry_timeout,
@@ -321,8 +353,9 @@ impl Writer {
         let start = Instant::now();
         let mut pause = Duration::from_millis(1);
         loop {
-            match sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await {
-                Ok(_) => return Ok(()),
+            let begun = sqlx::query_scalar("BEGIN IMMEDIATE; PRAGMA data_version");
+            match begun.fetch_one(&mut *connection).await {
+                Ok(data_version) => return Ok(data_version),
                 Err(error) if is_busy(&error) && start.elapsed() < patience => {
                     sleep(jitter(pause)).await;
                     pause = (pause * 2).min(BEGIN_PAUSE_MAX);
@@ -341,13 +374,15 @@ impl Writer {
     }
 }
 
-/// Runs one operation. Its own failure undoes it alone; an error here is that of the whole transaction.
+/// Runs one operation; nothing when it failed after it had written and can't be undone alone. An error is that of
+/// the whole transaction.
 async fn attempt(
     session: &mut Session,
     batch: &mut Batch,
     operation: &Operation,
-) -> Result<Result<(), StoreError>, Failure> {
-    let mut unit = Unit::new(&mut session.connection, &mut session.working, batch);
+    undoing: Undoing,
+) -> Result<Option<Result<(), StoreError>>, Failure> {
+    let mut unit = Unit::new(&mut session.connection, &mut session.working, batch, undoing);
     let outcome = caught(operation, &mut unit).await;
     let wrote = unit.wrote();
     let outcome = match unit.finish() {
@@ -355,13 +390,17 @@ async fn attempt(
         Ended::Failed(error) => outcome.and(Err(error)),
         Ended::Whole(part) => outcome.and_then(|()| batch.add(part)),
     };
-    if wrote {
-        if outcome.is_err() {
-            sqlx::query("ROLLBACK TO operation").execute(&mut session.connection).await?;
+    match undoing {
+        Undoing::Together if wrote && outcome.is_err() => return Ok(None),
+        Undoing::Alone if wrote => {
+            if outcome.is_err() {
+                sqlx::query("ROLLBACK TO operation").execute(&mut session.connection).await?;
+            }
+            sqlx::query("RELEASE operation").execute(&mut session.connection).await?;
         }
-        sqlx::query("RELEASE operation").execute(&mut session.connection).await?;
+        Undoing::Together | Undoing::Alone => {}
     }
-    Ok(outcome)
+    Ok(Some(outcome))
 }
 
 /// Runs an operation to its end, where a panic is an end like others: one operation's fault must not stop all

@@ -1,5 +1,7 @@
 //! Operations that share a transaction.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::*;
 
 async fn documents(store: Arc<dyn Store>) -> Vec<Name> {
@@ -65,6 +67,101 @@ pub async fn an_operation_that_hides_a_failed_write_is_undone(database: &Databas
     });
     assert!(matches!(hiding.await, Err(StoreError::Conflict("credentials"))));
     assert_eq!(opened.store.tenants().await.unwrap(), []);
+}
+
+/// Makes a tenant, appends an entry, and then ends as told by how often it was run, and by the policy version of
+/// another tenant; with how often it was.
+fn counted(
+    opened: &Opened,
+    tenant: &'static str,
+    other: &'static str,
+    end: fn(u32, u64) -> Result<(), StoreError>,
+) -> (Running<()>, Arc<AtomicU32>) {
+    let (store, runs) = (Arc::clone(&opened.store), Arc::new(AtomicU32::new(0)));
+    let counter = Arc::clone(&runs);
+    let running = Box::pin(async move {
+        write(&*store, move |transaction| {
+            let runs = Arc::clone(&counter);
+            Box::pin(async move {
+                let run = runs.fetch_add(1, Ordering::Relaxed) + 1;
+                transaction.append(entry(&name(tenant)));
+                let seen = transaction.versions(&name(other)).await?.policy;
+                transaction.insert_tenant(&name(tenant), "policy").await?;
+                end(run, seen)
+            })
+        })
+        .await
+    });
+    (running, runs)
+}
+
+const FAILED: StoreError = StoreError::Conflict("nothing");
+
+pub async fn however_many_fail_each_is_undone_alone_and_none_runs_often(database: &Database) {
+    let opened = database.open().await;
+    let held = opened.hold().await;
+    let mut all = [
+        counted(&opened, "a", "none", |_, _| Ok(())),
+        counted(&opened, "b", "none", |_, _| Err(FAILED)),
+        counted(&opened, "c", "b", |_, seen| if seen == 0 { Ok(()) } else { Err(FAILED) }),
+        counted(&opened, "d", "a", |_, seen| if seen == 1 { Err(FAILED) } else { Ok(()) }),
+        counted(&opened, "e", "none", |_, _| panic!("on purpose")),
+        counted(&opened, "f", "none", |run, _| if run == 1 { Err(FAILED) } else { Ok(()) }),
+        counted(&opened, "g", "f", |_, _| Err(FAILED)),
+        counted(&opened, "h", "g", |_, seen| if seen == 0 { Ok(()) } else { Err(FAILED) }),
+    ];
+    for (running, _) in &mut all {
+        assert!(begin(running).is_none());
+    }
+    held.let_go().await;
+    let mut done = Vec::new();
+    for (running, runs) in all {
+        let ended = running.await.is_ok();
+        let runs = runs.load(Ordering::Relaxed);
+        assert!(runs <= 2, "run {runs} times");
+        done.push(ended);
+    }
+    // What failed once, as `f` would have, may as well succeed.
+    assert!(matches!(done.as_slice(), [true, false, true, false, false, _, false, true]), "{done:?}");
+    let kept: Vec<Name> = ["a", "b", "c", "d", "e", "f", "g", "h"]
+        .into_iter()
+        .zip(&done)
+        .filter_map(|(tenant, kept)| kept.then(|| name(tenant)))
+        .collect();
+    assert_eq!(documents(Arc::clone(&opened.store)).await, kept);
+    let segments = opened.store.segments_from(0, 10).await.unwrap();
+    let entries: u64 = segments.iter().map(|segment| u64::from(segment.count)).sum();
+    assert_eq!(entries, u64::try_from(kept.len()).unwrap(), "an entry for each that is kept, and no other");
+    let tree = opened.store.tree().await.unwrap();
+    assert_eq!(super::audit_log::recomputed(&segments), tree);
+    for tenant in ["b", "d", "e", "g"] {
+        let seen = write(&*opened.store, move |transaction| {
+            Box::pin(async move { Ok(transaction.versions(&name(tenant)).await?.policy) })
+        });
+        assert_eq!(seen.await.unwrap(), 0, "no working copy kept `{tenant}`");
+    }
+}
+
+pub async fn what_an_operation_gave_before_it_was_run_again_is_not_its_answer(database: &Database) {
+    let opened = database.open().await;
+    let held = opened.hold().await;
+    let (runs, store) = (Arc::new(AtomicU32::new(0)), Arc::clone(&opened.store));
+    let mut counting: Running<u32> = Box::pin(async move {
+        write(&*store, move |transaction| {
+            let runs = Arc::clone(&runs);
+            Box::pin(async move {
+                transaction.insert_tenant(&name("a"), "policy").await?;
+                Ok(runs.fetch_add(1, Ordering::Relaxed) + 1)
+            })
+        })
+        .await
+    });
+    let mut failing = making(&opened, "b", || Err(FAILED));
+    assert!(begin(&mut counting).is_none() && begin(&mut failing).is_none());
+    held.let_go().await;
+    assert_eq!(counting.await.unwrap(), 2);
+    assert!(failing.await.is_err());
+    assert_eq!(documents(Arc::clone(&opened.store)).await, [name("a")]);
 }
 
 pub async fn a_refusal_is_committed(database: &Database) {
