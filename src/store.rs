@@ -209,32 +209,16 @@ pub trait Transaction: AuditWriting {
     /// Reads an approval.
     async fn approval(&mut self, tenant: &Name, id: ApprovalId) -> Result<Option<Approval>, StoreError>;
 
-    /// Reads the pending approval for this action and agent, overdue or not.
-    async fn pending(
+    /// Reads what counts of the approvals of this action of a user, oldest first: for the agent the pending one,
+    /// overdue or not, and the approved ones whose grants are open now; and whatever the agent, those that were
+    /// rejected from `since` until now.
+    async fn of_action(
         &mut self,
         tenant: &Name,
-        user: &Name,
-        agent: Option<&Name>,
-        digest: &ActionDigest,
-    ) -> Result<Option<Approval>, StoreError>;
-
-    /// Reads the approved approvals for this action and agent whose grants are open now, oldest first.
-    async fn approved(
-        &mut self,
-        tenant: &Name,
-        user: &Name,
-        agent: Option<&Name>,
-        digest: &ActionDigest,
-    ) -> Result<Vec<Approval>, StoreError>;
-
-    /// Reads the newest approval of this action that was rejected at or after `since`, whatever the agent.
-    async fn rejected(
-        &mut self,
-        tenant: &Name,
-        user: &Name,
+        by: (&Name, Option<&Name>),
         digest: &ActionDigest,
         since: Timestamp,
-    ) -> Result<Option<Approval>, StoreError>;
+    ) -> Result<Vec<Approval>, StoreError>;
 
     /// Reads the approval whose grant this credential redeemed with this request.
     async fn redeemed_by(

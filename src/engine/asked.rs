@@ -1,6 +1,6 @@
 //! A tool call that somebody asks about, with everything that can be said of it before a transaction.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Caller, Work,
@@ -8,15 +8,18 @@ use super::{
     limits::Limits,
     may_speak_for, separation,
 };
-use crate::domain::{
-    action::Action,
-    approval::Subject,
-    audit::{self, Entry, Kind},
-    name::Name,
-    policy::{
-        Policy,
-        eval::{Question, Verdict, evaluate},
+use crate::{
+    domain::{
+        action::Action,
+        approval::{Approval, State, Subject},
+        audit::{self, Entry, Kind},
+        name::Name,
+        policy::{
+            Policy,
+            eval::{Question, Verdict, evaluate},
+        },
     },
+    store::StoreError,
 };
 
 /// What an enforcement point asks.
@@ -106,5 +109,42 @@ impl Asked {
         entry.permission_code = Some(verdict.permission_code.as_str());
         entry.sensitivity = Some(verdict.sensitivity);
         entry
+    }
+}
+
+/// What is known of an action before it is judged, of one moment.
+pub(crate) struct Known {
+    /// Those whose grants are open, for this agent, oldest first.
+    pub(crate) approved: Vec<Approval>,
+    /// The newest that was rejected lately, whatever the agent.
+    pub(crate) rejected: Option<Approval>,
+    /// The one for this agent, overdue or not.
+    pub(crate) pending: Option<Approval>,
+}
+
+impl Known {
+    /// Reads it; a rejection counts for `cool_down`.
+    pub(crate) async fn read(
+        work: &mut Work<'_>,
+        asked: &Asked,
+        cool_down: Duration,
+    ) -> Result<Self, StoreError> {
+        let (tenant, since) = (work.tenant(), work.tx.now().minus(cool_down));
+        let by = (&asked.subject.user, asked.subject.agent.as_ref());
+        let found = work.tx.of_action(&tenant, by, &asked.action.digest(), since).await?;
+        let (mut approved, mut rejected, mut pending) = (vec![], None, None);
+        let mut newest = None;
+        for approval in found {
+            match approval.state {
+                State::Pending => pending = Some(approval),
+                State::Approved { .. } => approved.push(approval),
+                State::Rejected { at, .. } if newest < Some(at) => {
+                    newest = Some(at);
+                    rejected = Some(approval);
+                }
+                State::Rejected { .. } | State::Expired { .. } | State::Cancelled { .. } => {}
+            }
+        }
+        Ok(Self { approved, rejected, pending })
     }
 }

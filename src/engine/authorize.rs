@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Caller, Engine, Judged, Work, answers,
-    asked::{Asked, Plan, ToolRequest},
+    asked::{Asked, Known, Plan, ToolRequest},
     decision_id::{Allowance, Allowed},
     error::Error,
     keys::Keys,
@@ -238,15 +238,14 @@ impl Authorizing<'_> {
         wanted: Option<ApprovalId>,
         request: Option<RequestKey>,
     ) -> Judged<Authorization> {
-        let redemption = redeem::redeem(
-            &mut self.work,
-            &self.asked,
-            &self.plan.verdict,
-            wanted,
-            request,
-            self.limits.use_within,
-        )
-        .await?;
+        let Known { approved, rejected, pending } =
+            Known::read(&mut self.work, &self.asked, self.limits.cool_down).await?;
+        let approved = approved
+            .into_iter()
+            .filter(|approval| wanted.is_none_or(|wanted| wanted == approval.id))
+            .collect();
+        let (verdict, use_within) = (&self.plan.verdict, self.limits.use_within);
+        let redemption = redeem::redeem(&mut self.work, approved, verdict, request, use_within).await?;
         match redemption {
             Redemption::Spent(approval, number) => {
                 return Ok(self.redeemed(
@@ -266,17 +265,12 @@ impl Authorizing<'_> {
             }
             Redemption::None => {}
         }
-        let (tenant, digest) = (self.work.tenant(), self.asked.action.digest());
-        let user = self.asked.subject.user.clone();
-        let since = self.work.tx.now().minus(self.limits.cool_down);
-        if let Some(rejected) = self.work.tx.rejected(&tenant, &user, &digest, since).await? {
+        if let Some(rejected) = rejected {
             let message = rejection(&rejected);
             return Ok(self.deny(DecisionReason::Rejected, Some(rejected), message));
         }
-        let agent = self.asked.subject.agent.clone();
-        let pending = self.work.tx.pending(&tenant, &user, agent.as_ref(), &digest).await?;
         let pending = pending.filter(|approval| !approval.is_overdue(self.work.tx.now()));
-        let users = [user, self.work.caller.user().clone()];
+        let users = [self.asked.subject.user.clone(), self.work.caller.user().clone()];
         let possible = separation::is_possible(
             self.work.tx,
             &self.work.policy,

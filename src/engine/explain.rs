@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Caller, Engine, Judged, Work,
-    asked::{Asked, Plan, ToolRequest},
+    asked::{Asked, Known, Plan, ToolRequest},
     authorize::{DecisionReason, nobody, policy_message, rejection},
     error::Error,
     rpc::Rpc,
@@ -56,7 +56,7 @@ impl Engine {
 }
 
 /// What `AuthorizeTool` would say; a grant that could be spent is left out of the question.
-async fn judge(work: Work<'_>, asked: &Asked, plan: &Plan, cool_down: Duration) -> Judged<Explained> {
+async fn judge(mut work: Work<'_>, asked: &Asked, plan: &Plan, cool_down: Duration) -> Judged<Explained> {
     let question =
         Question { user: &asked.subject.user, server: asked.action.server(), tool: asked.action.tool() };
     let explanation = explain(&work.policy, &question);
@@ -72,8 +72,7 @@ async fn judge(work: Work<'_>, asked: &Asked, plan: &Plan, cool_down: Duration) 
     if explained.decision != Decision::ApprovalRequired {
         return Ok(explained);
     }
-    let (tenant, since) = (work.tenant(), work.tx.now().minus(cool_down));
-    let rejected = work.tx.rejected(&tenant, &asked.subject.user, &explained.digest, since).await?;
+    let rejected = Known::read(&mut work, asked, cool_down).await?.rejected;
     let stages = &explained.explanation.verdict.stages;
     let among = Interested { users: &interested, lineage_checked: plan.lineage_checked };
     if let Some(rejected) = rejected {

@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
-use super::{Judged, Work, asked::Asked, separation};
+use super::{Judged, Work, separation};
 use crate::domain::{
     approval::{Approval, GrantState, RequestKey, Use},
-    id::ApprovalId,
     lifecycle,
     policy::eval::Verdict,
 };
@@ -23,12 +22,11 @@ pub(crate) enum Redemption {
     None,
 }
 
-/// Spends a use of the oldest grant that fits the action, of `wanted` where it is named.
+/// Spends a use of the oldest grant that fits, of those of the action that the caller may have meant.
 pub(crate) async fn redeem(
     work: &mut Work<'_>,
-    asked: &Asked,
+    approved: Vec<Approval>,
     verdict: &Verdict,
-    wanted: Option<ApprovalId>,
     request: Option<RequestKey>,
     use_within: Duration,
 ) -> Judged<Redemption> {
@@ -39,7 +37,7 @@ pub(crate) async fn redeem(
     {
         return repeat(work, approval, verdict, request).await;
     }
-    let Some(approval) = standing(work, asked, verdict, wanted).await? else { return Ok(Redemption::None) };
+    let Some(approval) = standing(work, approved, verdict).await? else { return Ok(Redemption::None) };
     let now = work.tx.now();
     let spent = Use { time: now, use_before: now.plus(use_within), credential, request, outcome: None };
     let number = approval.grant().map_or(0, |grant| grant.uses.len());
@@ -52,19 +50,14 @@ pub(crate) async fn redeem(
     Ok(Redemption::Spent(redeemed, number))
 }
 
-/// The oldest approval of the action whose grant could be spent by the caller under the policy of now.
+/// The oldest of these approvals whose grant could be spent by the caller under the policy of now.
 pub(crate) async fn standing(
     work: &mut Work<'_>,
-    asked: &Asked,
+    approved: Vec<Approval>,
     verdict: &Verdict,
-    wanted: Option<ApprovalId>,
 ) -> Judged<Option<Approval>> {
-    let tenant = work.tenant();
-    let (subject, digest) = (&asked.subject, asked.action.digest());
-    let approved = work.tx.approved(&tenant, &subject.user, subject.agent.as_ref(), &digest).await?;
     for approval in approved {
-        let open = approval.grant().is_some_and(|grant| grant.state(work.tx.now()) == GrantState::Open);
-        if !open || wanted.is_some_and(|wanted| wanted != approval.id) {
+        if approval.grant().is_none_or(|grant| grant.state(work.tx.now()) != GrantState::Open) {
             continue;
         }
         let redeemer = work.caller.user().clone();

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Caller, Engine, Failure, Judged, Work, answers,
-    asked::{Asked, Plan, ToolRequest},
+    asked::{Asked, Known, Plan, ToolRequest},
     authorize::{DecisionReason, nobody, policy_message, rejection},
     decide::about,
     error::{Error, Reason},
@@ -146,21 +146,18 @@ impl Asking {
             }
             Decision::ApprovalRequired => {}
         }
-        if let Some(approved) = redeem::standing(work, &self.asked, verdict, None).await? {
+        let known = Known::read(work, &self.asked, self.limits.cool_down).await?;
+        if let Some(approved) = redeem::standing(work, known.approved, verdict).await? {
             return Ok(approved.id);
         }
-        let (tenant, subject) = (work.tenant(), &self.asked.subject);
-        let digest = self.asked.action.digest();
-        let since = work.tx.now().minus(self.limits.cool_down);
-        if let Some(rejected) = work.tx.rejected(&tenant, &subject.user, &digest, since).await? {
+        if let Some(rejected) = known.rejected {
             return Err(denied(DecisionReason::Rejected, rejection(&rejected)));
         }
         // Of one moment: what is overdue by now counts in neither.
         let since = work.tx.now().minus(RATE_SPAN);
-        let counts = work.tx.counts(&tenant, &subject.user, since).await?;
+        let counts = work.tx.counts(&work.tenant(), &self.asked.subject.user, since).await?;
         self.check_rate(&counts)?;
-        let pending = work.tx.pending(&tenant, &subject.user, subject.agent.as_ref(), &digest).await?;
-        match pending {
+        match known.pending {
             Some(overdue) if overdue.is_overdue(work.tx.now()) => {
                 expire::in_transaction(work.tx, overdue, false).await?;
             }

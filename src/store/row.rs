@@ -10,7 +10,7 @@ use crate::domain::{hex, id::CredentialId, name::Name, principal::Credential, ti
 
 mod approval;
 
-pub(super) use approval::{ApprovalRow, AskRow, EventRow, GrantRow, Parts, UseRow, VoteRow};
+pub(super) use approval::{ApprovalRow, EventRow};
 
 /// Which row is read: what an inconsistency names.
 #[derive(Debug, Clone)]
@@ -61,6 +61,13 @@ impl Row {
         bytes: &[u8],
     ) -> Result<[u8; N], StoreError> {
         bytes.try_into().map_err(|_| self.fault(column, format_args!("{} bytes instead of {N}", bytes.len())))
+    }
+
+    /// Bytes that are written as hex digits.
+    fn hex<const N: usize>(&self, column: &'static str, digits: &str) -> Result<[u8; N], StoreError> {
+        hex::decode(digits).ok_or_else(|| {
+            self.fault(column, format_args!("{} hex digits instead of {}", digits.len(), 2 * N))
+        })
     }
 
     pub(super) fn number<T: TryFrom<i64>>(&self, column: &'static str, number: i64) -> Result<T, StoreError> {

@@ -327,6 +327,7 @@ macro_rules! suites {
                     approvals::sealed_arguments_are_dropped_when_it_ends,
                     approvals::lists_are_ordered_filtered_and_paged,
                     approvals::a_page_reads_everything_that_belongs_to_its_approvals,
+                    approvals::every_part_of_an_approval_reads_back_whatever_it_holds,
                     approvals::a_short_id_finds_exact_prefixes_pending_first,
                     approvals::what_is_due_is_found_earliest_first,
                     approvals::overdue_ones_end_together_and_read_back_as_one_by_one,

@@ -1,6 +1,9 @@
-//! The rows that make up one approval, and putting them together.
+//! The row that makes up one approval, with what other tables hold of it, and putting it together.
+//!
+//! Rows of other tables come as JSON, each a list of its columns in the order of the fields here, with bytes as hex
+//! digits. JSON's numbers are read as the integers that they are, whatever their size.
 
-use std::collections::BTreeMap;
+use serde::Deserialize;
 
 use super::Row;
 use crate::{
@@ -17,7 +20,7 @@ use crate::{
     store::StoreError,
 };
 
-/// A row of `approvals`.
+/// A row of `approvals`, with the rows of other tables that belong to it.
 #[derive(Debug, sqlx::FromRow)]
 pub(in crate::store) struct ApprovalRow {
     tenant: String,
@@ -42,34 +45,38 @@ pub(in crate::store) struct ApprovalRow {
     waited: Option<bool>,
     version: i64,
     sequence: i64,
+    asks: String,
+    votes: String,
+    /// There are none but in the state APPROVED.
+    approved_grant: Option<String>,
+    uses: Option<String>,
 }
 
 /// A row of `asks`.
-#[derive(Debug, sqlx::FromRow)]
-pub(in crate::store) struct AskRow {
-    approval_id: Vec<u8>,
+#[derive(Debug, Deserialize)]
+struct AskRow {
+    number: i64,
     user: String,
-    credential_id: Vec<u8>,
+    credential_id: String,
     time: i64,
     justification: Option<String>,
 }
 
 /// A row of `votes`.
-#[derive(Debug, sqlx::FromRow)]
-pub(in crate::store) struct VoteRow {
-    approval_id: Vec<u8>,
+#[derive(Debug, Deserialize)]
+struct VoteRow {
+    number: i64,
     user: String,
-    credential_id: Vec<u8>,
+    credential_id: String,
     verdict: String,
     reason: String,
     time: i64,
 }
 
 /// A row of `grants`.
-#[derive(Debug, sqlx::FromRow)]
-pub(in crate::store) struct GrantRow {
-    approval_id: Vec<u8>,
-    grant_id: Vec<u8>,
+#[derive(Debug, Deserialize)]
+struct GrantRow {
+    grant_id: String,
     expire_time: i64,
     uses_max: i64,
     revoke_time: Option<i64>,
@@ -77,15 +84,15 @@ pub(in crate::store) struct GrantRow {
     revoke_reason: Option<String>,
 }
 
-/// A row of `grant_uses`, with the approval that its grant belongs to.
-#[derive(Debug, sqlx::FromRow)]
-pub(in crate::store) struct UseRow {
-    approval_id: Vec<u8>,
+/// A row of `grant_uses`.
+#[derive(Debug, Deserialize)]
+struct UseRow {
+    number: i64,
     time: i64,
     use_before: i64,
-    credential_id: Vec<u8>,
-    request_id: Option<Vec<u8>>,
-    body: Option<Vec<u8>>,
+    credential_id: String,
+    request_id: Option<String>,
+    body: Option<String>,
     outcome: Option<String>,
 }
 
@@ -98,103 +105,80 @@ pub(in crate::store) struct EventRow {
     user: Option<String>,
 }
 
-/// What belongs to the approvals of one tenant, each in its own order.
-#[derive(Debug, Default)]
-pub(in crate::store) struct Parts {
-    asks: BTreeMap<Vec<u8>, Vec<AskRow>>,
-    votes: BTreeMap<Vec<u8>, Vec<VoteRow>>,
-    grants: BTreeMap<Vec<u8>, GrantRow>,
-    uses: BTreeMap<Vec<u8>, Vec<UseRow>>,
-}
-
-impl Parts {
-    /// Sorts rows, which are in their own order, by approval.
-    pub(in crate::store) fn new(
-        asks: Vec<AskRow>,
-        votes: Vec<VoteRow>,
-        grants: Vec<GrantRow>,
-        uses: Vec<UseRow>,
-    ) -> Self {
-        let mut parts = Self::default();
-        for ask in asks {
-            parts.asks.entry(ask.approval_id.clone()).or_default().push(ask);
-        }
-        for vote in votes {
-            parts.votes.entry(vote.approval_id.clone()).or_default().push(vote);
-        }
-        for grant in grants {
-            parts.grants.insert(grant.approval_id.clone(), grant);
-        }
-        for spent in uses {
-            parts.uses.entry(spent.approval_id.clone()).or_default().push(spent);
-        }
-        parts
-    }
-
-    /// Takes out what belongs to a row, and makes the approval.
-    pub(in crate::store) fn approval(&mut self, row: ApprovalRow) -> Result<Approval, StoreError> {
-        let at = Row::of("approvals", &row.tenant, &row.approval_id);
-        let asks = self.asks.remove(&row.approval_id).unwrap_or_default();
-        let votes = self.votes.remove(&row.approval_id).unwrap_or_default();
-        let asks: Vec<Ask> = asks.into_iter().map(|ask| ask.read(&row.tenant)).collect::<Result<_, _>>()?;
+impl ApprovalRow {
+    /// Makes the approval.
+    pub(in crate::store) fn read(self) -> Result<Approval, StoreError> {
+        let at = Row::of("approvals", &self.tenant, &self.approval_id);
+        let mut asks: Vec<AskRow> = at.json("asks", &self.asks)?;
+        asks.sort_unstable_by_key(|ask| ask.number);
+        let mut votes: Vec<VoteRow> = at.json("votes", &self.votes)?;
+        votes.sort_unstable_by_key(|vote| vote.number);
         if asks.is_empty() {
             return Err(at.fault("approval_id", "nobody asked for it"));
         }
+        let (asks_at, votes_at) = (self.part("asks"), self.part("votes"));
         Ok(Approval {
-            id: ApprovalId::from_bytes(at.bytes("approval_id", &row.approval_id)?),
-            tenant: at.name("tenant", &row.tenant)?,
+            id: ApprovalId::from_bytes(at.bytes("approval_id", &self.approval_id)?),
+            tenant: at.name("tenant", &self.tenant)?,
             subject: Subject {
-                user: at.name("subject_user", &row.subject_user)?,
-                agent: at.name_or_empty("agent", &row.agent)?,
-                session: at.name_or_empty("session", &row.session)?,
+                user: at.name("subject_user", &self.subject_user)?,
+                agent: at.name_or_empty("agent", &self.agent)?,
+                session: at.name_or_empty("session", &self.session)?,
             },
-            subject_roles: at.json("subject_roles", &row.subject_roles)?,
-            server: at.name("server", &row.server)?,
-            tool: at.name("tool", &row.tool)?,
-            digest: ActionDigest::from_bytes(at.bytes("action_digest", &row.action_digest)?),
-            sensitivity: at.word("sensitivity", &row.sensitivity, Sensitivity::parse)?,
-            requirement: at.json("requirement", &row.requirement)?,
-            policy_version: at.number("policy_version", row.policy_version)?,
-            create_time: Timestamp::from_micros(row.create_time),
-            expire_time: Timestamp::from_micros(row.expire_time),
-            asks,
-            votes: votes.into_iter().map(|vote| vote.read(&row.tenant)).collect::<Result<_, _>>()?,
-            state: self.state(&at, &row)?,
-            version: at.number("version", row.version)?,
-            sequence: at.number("sequence", row.sequence)?,
-            arguments_redacted: row.arguments_redacted,
+            subject_roles: at.json("subject_roles", &self.subject_roles)?,
+            server: at.name("server", &self.server)?,
+            tool: at.name("tool", &self.tool)?,
+            digest: ActionDigest::from_bytes(at.bytes("action_digest", &self.action_digest)?),
+            sensitivity: at.word("sensitivity", &self.sensitivity, Sensitivity::parse)?,
+            requirement: at.json("requirement", &self.requirement)?,
+            policy_version: at.number("policy_version", self.policy_version)?,
+            create_time: Timestamp::from_micros(self.create_time),
+            expire_time: Timestamp::from_micros(self.expire_time),
+            asks: asks.into_iter().map(|ask| ask.read(&asks_at)).collect::<Result<_, _>>()?,
+            votes: votes.into_iter().map(|vote| vote.read(&votes_at)).collect::<Result<_, _>>()?,
+            state: self.state(&at)?,
+            version: at.number("version", self.version)?,
+            sequence: at.number("sequence", self.sequence)?,
+            arguments_redacted: self.arguments_redacted,
         })
     }
 
-    fn state(&mut self, at: &Row, row: &ApprovalRow) -> Result<State, StoreError> {
-        let name = at.word("state", &row.state, StateName::parse)?;
-        let grant = self.grant(&row.tenant, &row.approval_id)?;
-        let by = at.name_or_none("decided_by", row.decided_by.as_deref())?;
-        let time = row.decide_time.map(Timestamp::from_micros);
+    /// The rows of another table that belong to it.
+    fn part(&self, table: &'static str) -> Row {
+        Row::of(table, &self.tenant, &self.approval_id)
+    }
+
+    fn state(&self, at: &Row) -> Result<State, StoreError> {
+        let name = at.word("state", &self.state, StateName::parse)?;
+        let by = at.name_or_none("decided_by", self.decided_by.as_deref())?;
+        let time = self.decide_time.map(Timestamp::from_micros);
         let time = || at.present("decide_time", time);
+        let reason = || at.present("reason", self.reason.clone());
         Ok(match name {
             StateName::Pending => State::Pending,
             StateName::Approved => State::Approved {
                 at: time()?,
                 by: at.present("decided_by", by)?,
-                grant: grant.ok_or_else(|| at.fault("state", "is APPROVED, and there is no grant"))?,
+                grant: self
+                    .grant(at)?
+                    .ok_or_else(|| at.fault("state", "is APPROVED, and there is no grant"))?,
             },
-            StateName::Rejected => State::Rejected {
-                at: time()?,
-                by: at.present("decided_by", by)?,
-                reason: at.present("reason", row.reason.clone())?,
-            },
-            StateName::Expired => State::Expired { at: time()?, waited: at.present("waited", row.waited)? },
-            StateName::Cancelled => {
-                State::Cancelled { at: time()?, by, reason: at.present("reason", row.reason.clone())? }
+            StateName::Rejected => {
+                State::Rejected { at: time()?, by: at.present("decided_by", by)?, reason: reason()? }
             }
+            StateName::Expired => State::Expired { at: time()?, waited: at.present("waited", self.waited)? },
+            StateName::Cancelled => State::Cancelled { at: time()?, by, reason: reason()? },
         })
     }
 
-    fn grant(&mut self, tenant: &str, approval: &[u8]) -> Result<Option<Grant>, StoreError> {
-        let uses = self.uses.remove(approval).unwrap_or_default();
-        let Some(row) = self.grants.remove(approval) else { return Ok(None) };
-        let at = Row::of("grants", tenant, &row.grant_id);
+    fn grant(&self, at: &Row) -> Result<Option<Grant>, StoreError> {
+        let Some(text) = &self.approved_grant else { return Ok(None) };
+        let row: GrantRow = at.json("grants", text)?;
+        let mut uses: Vec<UseRow> = at.json("grant_uses", self.uses.as_deref().unwrap_or("[]"))?;
+        uses.sort_unstable_by_key(|spent| spent.number);
+        let uses_at = self.part("grant_uses");
+        let at =
+            Row::new("grants", format!("{}/{}", self.tenant.escape_debug(), row.grant_id.to_lowercase()));
         let revocation = match row.revoke_time {
             None => None,
             Some(time) => Some(Revocation {
@@ -204,21 +188,20 @@ impl Parts {
             }),
         };
         Ok(Some(Grant {
-            id: GrantId::from_bytes(at.bytes("grant_id", &row.grant_id)?),
+            id: GrantId::from_bytes(at.hex("grant_id", &row.grant_id)?),
             expire_time: Timestamp::from_micros(row.expire_time),
             uses_max: at.number("uses_max", row.uses_max)?,
-            uses: uses.into_iter().map(|spent| spent.read(tenant)).collect::<Result<_, _>>()?,
+            uses: uses.into_iter().map(|spent| spent.read(&uses_at)).collect::<Result<_, _>>()?,
             revocation,
         }))
     }
 }
 
 impl AskRow {
-    fn read(self, tenant: &str) -> Result<Ask, StoreError> {
-        let at = Row::of("asks", tenant, &self.approval_id);
+    fn read(self, at: &Row) -> Result<Ask, StoreError> {
         Ok(Ask {
             user: at.name("user", &self.user)?,
-            credential: CredentialId::from_bytes(at.bytes("credential_id", &self.credential_id)?),
+            credential: CredentialId::from_bytes(at.hex("credential_id", &self.credential_id)?),
             time: Timestamp::from_micros(self.time),
             justification: self.justification,
         })
@@ -226,13 +209,12 @@ impl AskRow {
 }
 
 impl VoteRow {
-    fn read(self, tenant: &str) -> Result<Vote, StoreError> {
-        let at = Row::of("votes", tenant, &self.approval_id);
+    fn read(self, at: &Row) -> Result<Vote, StoreError> {
         let verdict =
             |word: &str| [Verdict::Approve, Verdict::Reject].into_iter().find(|is| is.as_str() == word);
         Ok(Vote {
             user: at.name("user", &self.user)?,
-            credential: CredentialId::from_bytes(at.bytes("credential_id", &self.credential_id)?),
+            credential: CredentialId::from_bytes(at.hex("credential_id", &self.credential_id)?),
             verdict: at.word("verdict", &self.verdict, verdict)?,
             reason: self.reason,
             time: Timestamp::from_micros(self.time),
@@ -241,12 +223,11 @@ impl VoteRow {
 }
 
 impl UseRow {
-    fn read(self, tenant: &str) -> Result<Use, StoreError> {
-        let at = Row::of("grant_uses", tenant, &self.approval_id);
+    fn read(self, at: &Row) -> Result<Use, StoreError> {
         let request = match (&self.request_id, &self.body) {
             (Some(id), Some(body)) => Some(RequestKey {
-                id: RequestId::from_bytes(at.bytes("request_id", id)?),
-                body: at.bytes("body", body)?,
+                id: RequestId::from_bytes(at.hex("request_id", id)?),
+                body: at.hex("body", body)?,
             }),
             (None, None) => None,
             _ => return Err(at.fault("body", "and request_id go together")),
@@ -255,7 +236,7 @@ impl UseRow {
         Ok(Use {
             time: Timestamp::from_micros(self.time),
             use_before: Timestamp::from_micros(self.use_before),
-            credential: CredentialId::from_bytes(at.bytes("credential_id", &self.credential_id)?),
+            credential: CredentialId::from_bytes(at.hex("credential_id", &self.credential_id)?),
             request,
             outcome,
         })

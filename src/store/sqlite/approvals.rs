@@ -1,8 +1,8 @@
-//! Reading approvals: one statement finds the rows, four more read what belongs to all of them.
+//! Reading approvals: one statement finds the rows and reads what belongs to each.
 //!
-//! The caller holds a transaction, or what is put together here may come from different moments.
+//! So whatever is put together here is of one moment, also without a transaction around it.
 
-use sqlx::{Sqlite, SqliteConnection, query::QueryAs, sqlite::SqliteArguments};
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, query::QueryAs, sqlite::SqliteArguments};
 
 use super::fault::Fault;
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     },
     store::{
         ApprovalFilter, Counts, Page, StoreError,
-        row::{ApprovalRow, AskRow, GrantRow, Parts, Row, UseRow, VoteRow, short_id_range},
+        row::{ApprovalRow, Row, short_id_range},
     },
 };
 
@@ -25,24 +25,48 @@ type Query = QueryAs<'static, Sqlite, ApprovalRow, SqliteArguments>;
 /// An approval, or why it can't be read, by its id as it is stored.
 type Read = (Vec<u8>, Result<Approval, StoreError>);
 
-/// Runs a statement that finds approvals of one tenant, and reads each whole.
-async fn each(connection: &mut SqliteConnection, tenant: &Name, query: Query) -> Result<Vec<Read>, Fault> {
-    let rows = query.fetch_all(&mut *connection).await?;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut parts = parts(connection, tenant, &rows).await?;
-    Ok(rows.into_iter().map(|row| (row.approval_id.clone(), parts.approval(row))).collect())
+/// The columns of an approval, with the rows of other tables as JSON: lists of what [`ApprovalRow`] names, in
+/// whatever order. Only a decided approval is looked for among the grants.
+const COLUMNS: &str = "approvals.*,
+     (SELECT json_group_array(json_array(number, user, hex(credential_id), time, justification)) FROM asks
+      WHERE asks.tenant = approvals.tenant AND asks.approval_id = approvals.approval_id) AS asks,
+     (SELECT json_group_array(json_array(number, user, hex(credential_id), verdict, reason, time)) FROM votes
+      WHERE votes.tenant = approvals.tenant AND votes.approval_id = approvals.approval_id) AS votes,
+     iif(state = 'APPROVED', (
+         SELECT json_array(hex(grant_id), expire_time, uses_max, revoke_time, revoked_by, revoke_reason)
+         FROM grants AS own
+         WHERE own.tenant = approvals.tenant AND own.approval_id = approvals.approval_id
+     ), NULL) AS approved_grant,
+     iif(state = 'APPROVED', (
+         SELECT json_group_array(json_array(number, time, use_before, hex(credential_id),
+             iif(request_id IS NULL, NULL, hex(request_id)), iif(body IS NULL, NULL, hex(body)), outcome))
+         FROM grants AS own CROSS JOIN grant_uses USING (tenant, grant_id)
+         WHERE own.tenant = approvals.tenant AND own.approval_id = approvals.approval_id
+     ), NULL) AS uses";
+
+/// A statement that reads approvals whole, from what follows FROM. There are few texts, so each stays prepared.
+fn select(from: &'static str) -> Query {
+    sqlx::query_as(AssertSqlSafe(whole_text(from)))
+}
+
+fn whole_text(from: &str) -> String {
+    ["SELECT ", COLUMNS, " FROM ", from].concat()
+}
+
+/// Runs a statement that finds approvals, and reads each whole.
+async fn each(connection: &mut SqliteConnection, query: Query) -> Result<Vec<Read>, Fault> {
+    let rows = query.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.approval_id.clone(), row.read())).collect())
 }
 
 /// The same, where every one must be readable.
-async fn whole(
-    connection: &mut SqliteConnection,
-    tenant: &Name,
-    query: Query,
-) -> Result<Vec<Approval>, Fault> {
-    let found = each(connection, tenant, query).await?;
-    Ok(found.into_iter().map(|(_, read)| read).collect::<Result<_, _>>()?)
+async fn whole(connection: &mut SqliteConnection, query: Query) -> Result<Vec<Approval>, Fault> {
+    let rows = query.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(ApprovalRow::read).collect::<Result<_, _>>()?)
+}
+
+async fn first(connection: &mut SqliteConnection, query: Query) -> Result<Option<Approval>, Fault> {
+    Ok(whole(connection, query).await?.into_iter().next())
 }
 
 /// Ids as a statement takes any number of them: a JSON list of hex.
@@ -51,80 +75,19 @@ pub(super) fn ids(of: &[ApprovalId]) -> String {
     serde_json::json!(ids).to_string()
 }
 
-async fn first(
-    connection: &mut SqliteConnection,
-    tenant: &Name,
-    query: Query,
-) -> Result<Option<Approval>, Fault> {
-    Ok(whole(connection, tenant, query).await?.into_iter().next())
-}
-
-/// Reads what belongs to a page of approvals, however long, with a statement a table. The ids go as JSON, so
-/// that each statement is one text and stays prepared.
-async fn parts(
-    connection: &mut SqliteConnection,
-    tenant: &Name,
-    rows: &[ApprovalRow],
-) -> Result<Parts, Fault> {
-    let ids: Vec<String> = rows.iter().map(|row| hex::encode(&row.approval_id)).collect();
-    let page = serde_json::json!(ids).to_string();
-    let asks: Vec<AskRow> = sqlx::query_as(
-        "SELECT approval_id, user, credential_id, time, justification
-         FROM json_each(?2) AS page CROSS JOIN asks
-         WHERE tenant = ?1 AND approval_id = unhex(page.value) ORDER BY page.key, number",
-    )
-    .bind(tenant.as_str())
-    .bind(page.as_str())
-    .fetch_all(&mut *connection)
-    .await?;
-    let votes: Vec<VoteRow> = sqlx::query_as(
-        "SELECT approval_id, user, credential_id, verdict, reason, time
-         FROM json_each(?2) AS page CROSS JOIN votes
-         WHERE tenant = ?1 AND approval_id = unhex(page.value) ORDER BY page.key, number",
-    )
-    .bind(tenant.as_str())
-    .bind(page.as_str())
-    .fetch_all(&mut *connection)
-    .await?;
-    let grants: Vec<GrantRow> = sqlx::query_as(
-        "SELECT approval_id, grant_id, expire_time, uses_max, revoke_time, revoked_by, revoke_reason
-         FROM json_each(?2) AS page CROSS JOIN grants
-         WHERE tenant = ?1 AND approval_id = unhex(page.value)",
-    )
-    .bind(tenant.as_str())
-    .bind(page.as_str())
-    .fetch_all(&mut *connection)
-    .await?;
-    if grants.is_empty() {
-        return Ok(Parts::new(asks, votes, grants, Vec::new()));
-    }
-    let uses: Vec<UseRow> = sqlx::query_as(
-        "SELECT grants.approval_id, grant_uses.time, use_before, credential_id, request_id, body, outcome
-         FROM json_each(?2) AS page CROSS JOIN grants CROSS JOIN grant_uses
-         WHERE grants.tenant = ?1 AND grants.approval_id = unhex(page.value)
-         AND grant_uses.tenant = ?1 AND grant_uses.grant_id = grants.grant_id
-         ORDER BY page.key, grant_uses.number",
-    )
-    .bind(tenant.as_str())
-    .bind(page)
-    .fetch_all(connection)
-    .await?;
-    Ok(Parts::new(asks, votes, grants, uses))
-}
-
 pub(super) async fn one(
     connection: &mut SqliteConnection,
     tenant: &Name,
     id: ApprovalId,
 ) -> Result<Option<Approval>, Fault> {
-    let query = sqlx::query_as("SELECT * FROM approvals WHERE tenant = ?1 AND approval_id = ?2")
+    let query = select("approvals WHERE tenant = ?1 AND approval_id = ?2")
         .bind(tenant.to_string())
         .bind(id.as_bytes().to_vec());
-    first(connection, tenant, query).await
+    first(connection, query).await
 }
 
 /// Found by id, one after the other.
-const OVERDUE: &str = "SELECT * FROM approvals
+const OVERDUE: &str = "approvals
      WHERE tenant = ?1 AND approval_id IN (SELECT unhex(value) FROM json_each(?2))
      AND state = 'PENDING' AND expire_time <= ?3";
 
@@ -134,8 +97,8 @@ pub(super) async fn overdue(
     of: &[ApprovalId],
     now: Timestamp,
 ) -> Result<Vec<(ApprovalId, Result<Approval, StoreError>)>, Fault> {
-    let query = sqlx::query_as(OVERDUE).bind(tenant.to_string()).bind(ids(of)).bind(now.micros());
-    let found = each(connection, tenant, query).await?;
+    let query = select(OVERDUE).bind(tenant.to_string()).bind(ids(of)).bind(now.micros());
+    let found = each(connection, query).await?;
     let named = found.into_iter().map(|(id, read)| {
         let at = Row::of("approvals", tenant, &id);
         Ok((ApprovalId::from_bytes(at.bytes("approval_id", &id)?), read))
@@ -143,72 +106,40 @@ pub(super) async fn overdue(
     Ok(named.collect::<Result<_, StoreError>>()?)
 }
 
-pub(super) async fn pending(
-    connection: &mut SqliteConnection,
-    tenant: &Name,
-    user: &Name,
-    agent: Option<&Name>,
-    digest: &ActionDigest,
-) -> Result<Option<Approval>, Fault> {
-    let query = sqlx::query_as(
-        "SELECT * FROM approvals
-         WHERE tenant = ?1 AND subject_user = ?2 AND agent = ?3 AND action_digest = ?4 AND state = 'PENDING'",
-    )
-    .bind(tenant.to_string())
-    .bind(user.to_string())
-    .bind(agent.map(Name::to_string).unwrap_or_default())
-    .bind(digest.as_bytes().to_vec());
-    first(connection, tenant, query).await
-}
-
-/// By the action first: the engine would rather walk every open grant of the tenant.
-const APPROVED: &str = "SELECT approvals.*
-     FROM approvals INDEXED BY approvals_digest CROSS JOIN grants USING (tenant, approval_id)
-     WHERE approvals.tenant = ?1 AND subject_user = ?2 AND agent = ?3 AND action_digest = ?4
-     AND state = 'APPROVED' AND grants.expire_time > ?5 AND revoke_time IS NULL
-     AND uses_max > (SELECT count(*) FROM grant_uses AS spent
-                     WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
-     AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
-                     WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
-                     AND spent.outcome = 'AMBIGUOUS')
+/// By the action: the engine would rather walk every open grant of the tenant. A rejection has to be of a span, for
+/// after a clock was accepted there are times ahead of this one, and they are none of the last seconds.
+const OF_ACTION: &str = "approvals INDEXED BY approvals_digest
+     WHERE tenant = ?1 AND subject_user = ?2 AND action_digest = ?4
+     AND CASE state
+         WHEN 'PENDING' THEN agent = ?3
+         WHEN 'REJECTED' THEN decide_time BETWEEN ?5 AND ?6
+         WHEN 'APPROVED' THEN agent = ?3 AND EXISTS (
+             SELECT 1 FROM grants
+             WHERE grants.tenant = ?1 AND grants.approval_id = approvals.approval_id
+             AND grants.expire_time > ?6 AND revoke_time IS NULL
+             AND uses_max > (SELECT count(*) FROM grant_uses AS spent
+                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
+             AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
+                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
+                             AND spent.outcome = 'AMBIGUOUS'))
+         ELSE 0 END
      ORDER BY create_time, approval_id";
 
-pub(super) async fn approved(
+pub(super) async fn of_action(
     connection: &mut SqliteConnection,
     tenant: &Name,
     (user, agent): (&Name, Option<&Name>),
     digest: &ActionDigest,
-    now: Timestamp,
+    (since, now): (Timestamp, Timestamp),
 ) -> Result<Vec<Approval>, Fault> {
-    let query = sqlx::query_as(APPROVED)
+    let query = select(OF_ACTION)
         .bind(tenant.to_string())
         .bind(user.to_string())
         .bind(agent.map(Name::to_string).unwrap_or_default())
         .bind(digest.as_bytes().to_vec())
+        .bind(since.micros())
         .bind(now.micros());
-    whole(connection, tenant, query).await
-}
-
-pub(super) async fn rejected(
-    connection: &mut SqliteConnection,
-    tenant: &Name,
-    user: &Name,
-    digest: &ActionDigest,
-    (since, now): (Timestamp, Timestamp),
-) -> Result<Option<Approval>, Fault> {
-    // After a clock was accepted there are times ahead of this one, and they are none of the last seconds.
-    let query = sqlx::query_as(
-        "SELECT * FROM approvals
-         WHERE tenant = ?1 AND subject_user = ?2 AND action_digest = ?3 AND decide_time BETWEEN ?4 AND ?5
-         AND state = 'REJECTED'
-         ORDER BY decide_time DESC LIMIT 1",
-    )
-    .bind(tenant.to_string())
-    .bind(user.to_string())
-    .bind(digest.as_bytes().to_vec())
-    .bind(since.micros())
-    .bind(now.micros());
-    first(connection, tenant, query).await
+    whole(connection, query).await
 }
 
 pub(super) async fn redeemed_by(
@@ -217,15 +148,15 @@ pub(super) async fn redeemed_by(
     credential: CredentialId,
     request: RequestId,
 ) -> Result<Option<Approval>, Fault> {
-    let query = sqlx::query_as(
-        "SELECT approvals.* FROM grant_uses JOIN grants USING (tenant, grant_id)
+    let query = select(
+        "grant_uses JOIN grants USING (tenant, grant_id)
          JOIN approvals USING (tenant, approval_id)
          WHERE grant_uses.tenant = ?1 AND grant_uses.credential_id = ?2 AND grant_uses.request_id = ?3",
     )
     .bind(tenant.to_string())
     .bind(credential.as_bytes().to_vec())
     .bind(request.as_bytes().to_vec());
-    first(connection, tenant, query).await
+    first(connection, query).await
 }
 
 pub(super) async fn of_grant(
@@ -233,13 +164,13 @@ pub(super) async fn of_grant(
     tenant: &Name,
     grant: GrantId,
 ) -> Result<Option<Approval>, Fault> {
-    let query = sqlx::query_as(
-        "SELECT approvals.* FROM grants JOIN approvals USING (tenant, approval_id)
+    let query = select(
+        "grants JOIN approvals USING (tenant, approval_id)
          WHERE grants.tenant = ?1 AND grants.grant_id = ?2",
     )
     .bind(tenant.to_string())
     .bind(grant.as_bytes().to_vec());
-    first(connection, tenant, query).await
+    first(connection, query).await
 }
 
 pub(super) async fn unfinished(
@@ -248,8 +179,8 @@ pub(super) async fn unfinished(
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<Approval>, Fault> {
-    let query = sqlx::query_as(
-        "SELECT * FROM approvals
+    let query = select(
+        "approvals
          WHERE tenant = ?1 AND approval_id IN (
              SELECT approval_id FROM approvals WHERE tenant = ?1 AND state = 'PENDING'
              UNION ALL
@@ -266,7 +197,7 @@ pub(super) async fn unfinished(
     .bind(tenant.to_string())
     .bind(now.micros())
     .bind(limit);
-    whole(connection, tenant, query).await
+    whole(connection, query).await
 }
 
 pub(super) async fn by_short_id(
@@ -276,38 +207,38 @@ pub(super) async fn by_short_id(
     limit: u32,
 ) -> Result<Vec<Approval>, Fault> {
     let Some((first, last)) = short_id_range(short) else { return Ok(Vec::new()) };
-    let query = sqlx::query_as(
-        "SELECT * FROM approvals WHERE tenant = ?1 AND approval_id BETWEEN ?2 AND ?3
+    let query = select(
+        "approvals WHERE tenant = ?1 AND approval_id BETWEEN ?2 AND ?3
          ORDER BY state <> 'PENDING', create_time DESC, approval_id LIMIT ?4",
     )
     .bind(tenant.to_string())
     .bind(first.to_vec())
     .bind(last.to_vec())
     .bind(limit);
-    whole(connection, tenant, query).await
+    whole(connection, query).await
 }
 
 /// A list of what is pending alone: on an index of its own, so that a long history costs nothing.
-const LIST_PENDING: &str = "SELECT * FROM approvals INDEXED BY approvals_pending_list
+const LIST_PENDING: &str = "approvals INDEXED BY approvals_pending_list
      WHERE tenant = ?1 AND state = 'PENDING' AND (create_time, approval_id) > (?2, ?3)
      AND (?4 IS NULL OR tool = ?4) AND (?5 IS NULL OR subject_user = ?5)
      ORDER BY create_time, approval_id LIMIT ?6";
 
 /// A list of what ended one way: without what ended otherwise. The index asks for the second word about the state.
-const LIST_ENDED: &str = "SELECT * FROM approvals INDEXED BY approvals_ended_list
+const LIST_ENDED: &str = "approvals INDEXED BY approvals_ended_list
      WHERE tenant = ?1 AND state = ?7 AND state <> 'PENDING' AND (create_time, approval_id) > (?2, ?3)
      AND (?4 IS NULL OR tool = ?4) AND (?5 IS NULL OR subject_user = ?5)
      ORDER BY create_time, approval_id LIMIT ?6";
 
 /// A list of those in several states, or in any.
-const LIST: &str = "SELECT * FROM approvals INDEXED BY approvals_list
+const LIST: &str = "approvals INDEXED BY approvals_list
      WHERE tenant = ?1 AND (?7 = '[]' OR state IN (SELECT value FROM json_each(?7)))
      AND (create_time, approval_id) > (?2, ?3)
      AND (?4 IS NULL OR tool = ?4) AND (?5 IS NULL OR subject_user = ?5)
      ORDER BY create_time, approval_id LIMIT ?6";
 
 /// By the grants that are open, which are few, and ordered afterwards: the order alone would walk all that ever was.
-const LIST_OPEN_GRANTS: &str = "SELECT * FROM approvals
+const LIST_OPEN_GRANTS: &str = "approvals
      WHERE tenant = ?1 AND approval_id IN (
          SELECT approval_id FROM grants INDEXED BY grants_open
          WHERE tenant = ?1 AND revoke_time IS NULL AND expire_time > ?8
@@ -330,7 +261,7 @@ pub(super) async fn list(
 ) -> Result<Vec<Approval>, Fault> {
     let (after_time, after_id) = super::place(page);
     let begun = |sql: &'static str| {
-        sqlx::query_as(sql)
+        select(sql)
             .bind(tenant.to_string())
             .bind(after_time)
             .bind(after_id)
@@ -346,7 +277,7 @@ pub(super) async fn list(
         (None, [ended]) => begun(LIST_ENDED).bind(ended.as_str()),
         (None, _) => begun(LIST).bind(states),
     };
-    whole(connection, tenant, query).await
+    whole(connection, query).await
 }
 
 /// The index of each user's is named: the engine would rather walk all that the user ever asked for.
@@ -398,12 +329,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_pending_is_found_without_walking_what_has_ended() {
+        let (list_pending, overdue) = (whole_text(LIST_PENDING), whole_text(OVERDUE));
         for (sql, index) in [
-            (LIST_PENDING, "approvals_pending_list (tenant=? AND (create_time,approval_id)>(?,?))"),
+            (list_pending.as_str(), "approvals_pending_list (tenant=? AND (create_time,approval_id)>(?,?))"),
             (COUNTS, "approvals_pending_list (tenant=?)"),
             (COUNTS, "approvals_pending (tenant=? AND subject_user=?)"),
             (COUNTS, "asks_rate (tenant=? AND subject_user=? AND time>? AND time<?)"),
-            (OVERDUE, "sqlite_autoindex_approvals_1 (tenant=? AND approval_id=?)"),
+            (overdue.as_str(), "sqlite_autoindex_approvals_1 (tenant=? AND approval_id=?)"),
             (reader::DUE, "approvals_due (expire_time<?)"),
             (reader::NEXT_EXPIRE_TIME, "approvals_due"),
         ] {
@@ -419,22 +351,40 @@ mod tests {
             (LIST_ENDED, "approvals_ended_list (tenant=? AND state=? AND (create_time,approval_id)>(?,?))"),
             (LIST, "approvals_list (tenant=? AND (create_time,approval_id)>(?,?))"),
         ] {
-            let plan = plan(sql).await;
+            let plan = plan(&whole_text(sql)).await;
             assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
         }
-        let plan = plan(LIST_OPEN_GRANTS).await;
+        let plan = plan(&whole_text(LIST_OPEN_GRANTS)).await;
         assert!(plan.contains("grants_open (tenant=? AND expire_time>?)"), "{plan}");
         assert!(plan.contains("sqlite_autoindex_approvals_1 (tenant=? AND approval_id=?)"), "{plan}");
         assert!(!plan.contains("SCAN approvals\n") && !plan.contains("approvals_list"), "{plan}");
     }
 
     #[tokio::test]
-    async fn a_grant_for_an_action_is_found_by_the_action() {
-        let plan = plan(APPROVED).await;
+    async fn what_is_known_of_an_action_is_found_by_the_action() {
+        let plan = plan(&whole_text(OF_ACTION)).await;
         assert!(
             plan.contains("approvals_digest (tenant=? AND subject_user=? AND action_digest=?)"),
             "{plan}"
         );
-        assert!(plan.contains("sqlite_autoindex_grants_2 (tenant=? AND approval_id=?)"), "{plan}");
+        assert!(
+            plan.contains("grants USING INDEX sqlite_autoindex_grants_2 (tenant=? AND approval_id=?)"),
+            "{plan}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_belongs_to_an_approval_is_found_by_its_key() {
+        let plan = plan(&whole_text("approvals WHERE tenant = ?1 AND approval_id = ?2")).await;
+        for index in [
+            "SEARCH approvals USING INDEX sqlite_autoindex_approvals_1 (tenant=? AND approval_id=?)",
+            "SEARCH asks USING INDEX sqlite_autoindex_asks_1 (tenant=? AND approval_id=?)",
+            "SEARCH votes USING PRIMARY KEY (tenant=? AND approval_id=?)",
+            "SEARCH own USING INDEX sqlite_autoindex_grants_2 (tenant=? AND approval_id=?)",
+            "SEARCH grant_uses USING INDEX sqlite_autoindex_grant_uses_1 (tenant=? AND grant_id=?)",
+        ] {
+            assert!(plan.contains(index), "{index} is not in {plan}");
+        }
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
     }
 }

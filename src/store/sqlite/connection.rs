@@ -75,6 +75,8 @@ pub(super) fn readers(path: &Path, options: &Options) -> SqlitePool {
     SqlitePoolOptions::new()
         .max_connections(options.readers_max.max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // It is tested when it is given back, and nothing but its thread could be gone meanwhile.
+        .test_before_acquire(false)
         .connect_lazy_with(settings)
 }
 

@@ -1,11 +1,11 @@
 //! Reading what is committed, on connections that can't write.
 //!
-//! Every read is one transaction, so that what it puts together is of one moment, and takes all its rows at
-//! once: a cursor left open would keep the log from being cut back.
+//! Every read is one statement, so that what it puts together is of one moment, and takes all its rows at once: a
+//! cursor left open would keep the log from being cut back.
 
 use std::{fs::File, path::Path, sync::Arc};
 
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Sqlite, SqlitePool, pool::PoolConnection};
 
 use super::{approvals, connection, credentials, fault::Fault, tenants, working};
 use crate::{
@@ -61,9 +61,9 @@ impl Reader {
         self.pool.close().await;
     }
 
-    /// Begins reading. Dropping it ends the transaction, also when the caller goes away.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.pool.begin().await.map_err(Fault::from)?)
+    /// A connection to read on, for one statement.
+    async fn connection(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        Ok(self.pool.acquire().await.map_err(Fault::from)?)
     }
 
     pub(super) async fn check(&self) -> Result<(), StoreError> {
@@ -71,26 +71,26 @@ impl Reader {
     }
 
     pub(super) async fn tenants(&self) -> Result<Vec<Name>, StoreError> {
-        let mut transaction = self.begin().await?;
-        Ok(tenants::all(&mut transaction).await?)
+        let mut connection = self.connection().await?;
+        Ok(tenants::all(&mut connection).await?)
     }
 
     pub(super) async fn versions(&self, tenant: &Name) -> Result<Versions, StoreError> {
-        let mut transaction = self.begin().await?;
-        Ok(tenants::versions(&mut transaction, tenant).await?)
+        let mut connection = self.connection().await?;
+        Ok(tenants::versions(&mut connection, tenant).await?)
     }
 
     pub(super) async fn policy(&self, tenant: &Name) -> Result<Option<StoredPolicy>, StoreError> {
-        let mut transaction = self.begin().await?;
-        Ok(tenants::policy(&mut transaction, tenant).await?)
+        let mut connection = self.connection().await?;
+        Ok(tenants::policy(&mut connection, tenant).await?)
     }
 
     pub(super) async fn credential_by_hash(
         &self,
         hash: &[u8; 32],
     ) -> Result<Option<(Credential, u64)>, StoreError> {
-        let mut transaction = self.begin().await?;
-        Ok(credentials::by_hash(&mut transaction, hash).await?)
+        let mut connection = self.connection().await?;
+        Ok(credentials::by_hash(&mut connection, hash).await?)
     }
 
     pub(super) async fn credential(
@@ -98,8 +98,8 @@ impl Reader {
         tenant: &Name,
         id: CredentialId,
     ) -> Result<Option<Credential>, StoreError> {
-        let mut transaction = self.begin().await?;
-        Ok(credentials::one(&mut transaction, tenant, id).await?)
+        let mut connection = self.connection().await?;
+        Ok(credentials::one(&mut connection, tenant, id).await?)
     }
 
     pub(super) async fn credentials(
@@ -109,8 +109,8 @@ impl Reader {
         live_at: Option<Timestamp>,
         page: Page,
     ) -> Result<Vec<Credential>, StoreError> {
-        let mut transaction = self.begin().await?;
-        Ok(credentials::list(&mut transaction, tenant, user, live_at, page).await?)
+        let mut connection = self.connection().await?;
+        Ok(credentials::list(&mut connection, tenant, user, live_at, page).await?)
     }
 
     pub(super) async fn approval(
@@ -118,8 +118,8 @@ impl Reader {
         tenant: &Name,
         id: ApprovalId,
     ) -> Result<Option<Approval>, StoreError> {
-        let mut transaction = self.begin().await?;
-        Ok(approvals::one(&mut transaction, tenant, id).await?)
+        let mut connection = self.connection().await?;
+        Ok(approvals::one(&mut connection, tenant, id).await?)
     }
 
     pub(super) async fn approvals_by_short_id(
@@ -128,8 +128,8 @@ impl Reader {
         short: &str,
         limit: u32,
     ) -> Result<Vec<Approval>, StoreError> {
-        let mut transaction = self.begin().await?;
-        Ok(approvals::by_short_id(&mut transaction, tenant, short, limit).await?)
+        let mut connection = self.connection().await?;
+        Ok(approvals::by_short_id(&mut connection, tenant, short, limit).await?)
     }
 
     pub(super) async fn approvals(
@@ -138,8 +138,8 @@ impl Reader {
         filter: &ApprovalFilter,
         page: Page,
     ) -> Result<Vec<Approval>, StoreError> {
-        let mut transaction = self.begin().await?;
-        Ok(approvals::list(&mut transaction, tenant, filter, page).await?)
+        let mut connection = self.connection().await?;
+        Ok(approvals::list(&mut connection, tenant, filter, page).await?)
     }
 
     pub(super) async fn sealed_arguments(

@@ -241,38 +241,16 @@ impl Transaction for Unit<'_> {
         self.note(read)
     }
 
-    async fn pending(
+    async fn of_action(
         &mut self,
         tenant: &Name,
-        user: &Name,
-        agent: Option<&Name>,
-        digest: &ActionDigest,
-    ) -> Result<Option<Approval>, StoreError> {
-        let read = approvals::pending(self.reading(), tenant, user, agent, digest).await;
-        self.note(read)
-    }
-
-    async fn approved(
-        &mut self,
-        tenant: &Name,
-        user: &Name,
-        agent: Option<&Name>,
-        digest: &ActionDigest,
-    ) -> Result<Vec<Approval>, StoreError> {
-        let now = self.now();
-        let read = approvals::approved(self.reading(), tenant, (user, agent), digest, now).await;
-        self.note(read)
-    }
-
-    async fn rejected(
-        &mut self,
-        tenant: &Name,
-        user: &Name,
+        (user, agent): (&Name, Option<&Name>),
         digest: &ActionDigest,
         since: Timestamp,
-    ) -> Result<Option<Approval>, StoreError> {
+    ) -> Result<Vec<Approval>, StoreError> {
         let now = self.now();
-        let read = approvals::rejected(self.reading(), tenant, user, digest, (since, now)).await;
+        let of = (user, agent);
+        let read = approvals::of_action(self.reading(), tenant, of, digest, (since, now)).await;
         self.note(read)
     }
 

@@ -2,7 +2,7 @@
 
 use callgate::{
     domain::{
-        approval::{EventKind, Outcome, RequestKey, StateName},
+        approval::{EventKind, Grant, Outcome, RequestKey, Revocation, StateName},
         id::RequestId,
         lifecycle,
     },
@@ -70,13 +70,13 @@ pub async fn one_action_of_a_user_and_agent_has_one_pending_approval(database: &
     let found = write(&*opened.store, |transaction| {
         Box::pin(async move {
             let (tenant, user, digest) = (name("acme"), name("dev_user"), approval(1).digest);
-            let none = transaction.pending(&tenant, &user, None, &digest).await?;
-            let coder = transaction.pending(&tenant, &user, Some(&name("coder")), &digest).await?;
-            let other = transaction.pending(&tenant, &user, Some(&name("other")), &digest).await?;
-            Ok([none, coder, other].map(|found| found.map(|approval| approval.id)))
+            let none = transaction.of_action(&tenant, (&user, None), &digest, at(0)).await?;
+            let coder = transaction.of_action(&tenant, (&user, Some(&name("coder"))), &digest, at(0)).await?;
+            let other = transaction.of_action(&tenant, (&user, Some(&name("other"))), &digest, at(0)).await?;
+            Ok([none, coder, other].map(|found| found.iter().map(|approval| approval.id).collect::<Vec<_>>()))
         })
     });
-    assert_eq!(found.await.unwrap(), [Some(approval(1).id), Some(second.id), None]);
+    assert_eq!(found.await.unwrap(), [vec![approval(1).id], vec![second.id], vec![]]);
 
     let (ended, event) = lifecycle::cancel(approval(1), None, "over".into(), at(3)).unwrap();
     opened.update(&approval(1), (ended, Some(event))).await.unwrap();
@@ -187,6 +187,58 @@ pub async fn a_page_reads_everything_that_belongs_to_its_approvals(database: &Da
     assert_eq!(read, written);
 }
 
+pub async fn every_part_of_an_approval_reads_back_whatever_it_holds(database: &Database) {
+    let opened = database.open().await;
+    let tenant = opened.tenant("acme").await;
+    // Beyond what a floating-point number tells apart.
+    let far = Timestamp::from_micros(9_007_199_254_740_993);
+    let nasty =
+        "\0 \u{1} \u{1f} \u{7f} \" \\ / \r\n\t \u{2028} \u{feff} \u{10ffff} 🦀 null [1] {\"a\":1e400}";
+    let mut one = approval(1);
+    one.asks = (0..12).map(ask).collect();
+    one.asks[0].justification = None;
+    one.asks[1].justification = Some(String::new());
+    one.asks[2] = Ask { time: far, justification: Some(nasty.into()), ..ask(2) };
+    one.votes = ["zoe", "ann", "mia"].map(|user| ballot(user, Verdict::Approve, 6)).into();
+    one.votes[1] = Vote { reason: nasty.into(), time: far, ..ballot("ann", Verdict::Reject, 7) };
+    one.votes[2].reason = String::new();
+    let request = |number: u8| Some(RequestKey { id: RequestId::from_bytes([number; 16]), body: [0xfe; 32] });
+    let mut uses: Vec<Use> = (0..12).map(spend).collect();
+    uses[0] = Use { request: request(0), outcome: Some(Outcome::Failed), ..spend(0) };
+    uses[1] = Use { request: request(0xff), use_before: far, ..spend(1) };
+    uses[2].outcome = Some(Outcome::Succeeded);
+    let grant = Grant {
+        id: GrantId::from_bytes([0xab; 16]),
+        expire_time: far,
+        uses_max: u32::MAX,
+        uses,
+        revocation: Some(Revocation { at: far, by: Some(name("ann")), reason: nasty.into() }),
+    };
+    one.state = State::Approved { at: at(8), by: name("mia"), grant: grant.clone() };
+    let mut two = approval(2);
+    let bare = Revocation { at: at(9), by: None, reason: String::new() };
+    let unspent =
+        Grant { id: GrantId::from_bytes([2; 16]), uses: vec![], revocation: Some(bare), ..grant.clone() };
+    two.state = State::Approved { at: at(8), by: name("mia"), grant: unspent };
+    let mut three = approval(3);
+    three.state = State::Rejected { at: at(8), by: name("mia"), reason: nasty.into() };
+    let written = [one, two, three, approval(4)];
+    for approval in &written {
+        opened.insert(approval).await.unwrap();
+        let read = opened.store.approval(&tenant, approval.id).await.unwrap();
+        assert_eq!(read.as_ref(), Some(approval));
+    }
+    let read = opened.store.approvals(&tenant, &ApprovalFilter::default(), page(10)).await.unwrap();
+    assert_eq!(read, written);
+    let by_request = write(&*opened.store, move |transaction| {
+        Box::pin(async move {
+            let (by, request) = (CredentialId::from_bytes([1; 16]), RequestId::from_bytes([0xff; 16]));
+            transaction.redeemed_by(&name("acme"), by, request).await
+        })
+    });
+    assert_eq!(by_request.await.unwrap().as_ref(), written.first());
+}
+
 pub async fn a_short_id_finds_exact_prefixes_pending_first(database: &Database) {
     let opened = database.open().await;
     let tenant = opened.tenant("acme").await;
@@ -267,22 +319,23 @@ pub async fn open_grants_and_rejections_are_found_by_action(database: &Database)
         let (open, rejected) = (of_open.clone(), of_rejected.clone());
         Box::pin(async move {
             let (tenant, user) = (name("acme"), name("dev_user"));
-            let mut approved = Vec::new();
+            let mut found = Vec::new();
             for number in 1..=5 {
                 let digest = approval(number).digest;
-                approved.extend(transaction.approved(&tenant, &user, None, &digest).await?);
+                found.extend(transaction.of_action(&tenant, (&user, None), &digest, at(7)).await?);
             }
-            let fresh = transaction.rejected(&tenant, &user, &rejected.digest, at(6)).await?;
-            let stale = transaction.rejected(&tenant, &user, &rejected.digest, at(7)).await?;
+            let coder = (&user, Some(&name("coder")));
+            let fresh = transaction.of_action(&tenant, coder, &rejected.digest, at(6)).await?;
+            let others = transaction.of_action(&tenant, coder, &open.digest, at(6)).await?;
             let grant = open.grant().unwrap().id;
             let by_grant = transaction.approval_of_grant(&tenant, grant).await?;
             let unfinished = transaction.unfinished(&tenant, transaction.now(), 10).await?;
-            Ok((approved, fresh, stale, by_grant, unfinished))
+            Ok((found, fresh, others, by_grant, unfinished))
         })
     });
-    let (approved, fresh, stale, by_grant, unfinished) = found.await.unwrap();
-    assert_eq!(approved, std::slice::from_ref(&open));
-    assert_eq!((fresh, stale), (Some(rejected), None));
+    let (found, fresh, others, by_grant, unfinished) = found.await.unwrap();
+    assert_eq!(found, [open.clone(), waiting], "no rejection is that late");
+    assert_eq!((fresh, others), (vec![rejected], vec![]), "for another agent only rejections count");
     assert_eq!(by_grant, Some(open));
     assert_eq!(ids(&unfinished), [1, 5]);
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
 
+use callgate::domain::approval::Grant;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::*;
@@ -60,6 +61,45 @@ async fn hand_written_sql_does_not_get_past_what_never_changes() {
     ] {
         let refused = execute(&database, sql).await.unwrap_err();
         assert!(refused.contains(fault), "{sql}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_contradicts_itself_is_told_with_its_table_and_column() {
+    for (sql, place) in [
+        ("DELETE FROM asks", "approvals.approval_id"),
+        ("UPDATE asks SET user = ''", "asks.user"),
+        ("UPDATE asks SET credential_id = x'00'", "asks.credential_id"),
+        ("UPDATE grants SET grant_id = x'00'; UPDATE grant_uses SET grant_id = x'00'", "grants.grant_id"),
+        ("UPDATE grants SET uses_max = -1", "grants.uses_max"),
+        ("UPDATE grants SET revoke_time = 1", "grants.revoke_reason"),
+        ("DELETE FROM grants", "approvals.state"),
+        ("UPDATE grant_uses SET outcome = 'MAYBE'", "grant_uses.outcome"),
+        ("UPDATE grant_uses SET body = zeroblob(32)", "grant_uses.body"),
+        ("DROP TRIGGER votes_stay; UPDATE votes SET verdict = 'MAYBE'", "votes.verdict"),
+        ("DROP TRIGGER votes_stay; UPDATE votes SET credential_id = x''", "votes.credential_id"),
+    ] {
+        let database = Database::sqlite();
+        let opened = database.open().await;
+        let tenant = opened.tenant("acme").await;
+        let mut written = approval(1);
+        written.votes = vec![ballot("ann", Verdict::Approve, 6)];
+        let id = promise(1).id;
+        let grant = Grant { id, expire_time: at(99), uses_max: 2, uses: vec![spend(7)], revocation: None };
+        written.state = State::Approved { at: at(6), by: name("ann"), grant };
+        opened.insert(&written).await.unwrap();
+        let mut other = raw(&database).await;
+        sqlx::raw_sql("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")
+            .execute(&mut other)
+            .await
+            .unwrap();
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let fault = opened.store.approval(&tenant, written.id).await.unwrap_err();
+        let StoreError::Inconsistent { table, column, row, .. } = &fault else { panic!("{sql}: {fault}") };
+        assert_eq!(format!("{table}.{column}"), place, "{sql}");
+        let key = if *table == "grants" && *column == "grant_id" { "acme/00" } else { "acme/01010101" };
+        assert!(row.starts_with(key), "{sql}: {row}");
     }
 }
 
