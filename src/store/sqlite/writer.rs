@@ -163,7 +163,7 @@ impl Writer {
             if received == 0 {
                 break;
             }
-            self.gather(&mut queue, &mut messages).await;
+            self.join_in(&mut queue, &mut messages).await;
             if !self.serve(current, std::mem::take(&mut messages)).await
                 && let Some(broken) = session.take()
             {
@@ -184,7 +184,7 @@ impl Writer {
     /// Takes what others are about to ask, too: whoever is ready to run goes first, for as long as that brings
     /// more. A transaction costs the same for one operation as for many; with nobody else there is nothing to wait
     /// for.
-    async fn gather(&self, queue: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
+    async fn join_in(&self, queue: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
         let mut before = 0;
         while before < messages.len() && messages.len() < self.options.write_batch_max {
             before = messages.len();
