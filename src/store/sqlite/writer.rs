@@ -291,15 +291,14 @@ impl Writer {
         answers: &mut Vec<Result<(), StoreError>>,
     ) -> Result<Option<Committed>, Failure> {
         let together = self.gather(session, messages, Undoing::Together, answers).await?;
-        let batch = match together {
-            Some(batch) => batch,
-            None => {
-                sqlx::query("ROLLBACK").execute(&mut session.connection).await?;
-                answers.clear();
-                let alone = self.gather(session, messages, Undoing::Alone, answers).await?;
-                let undone = || StoreError::Unavailable("an operation was not undone".into());
-                alone.ok_or_else(|| Failure::Before(undone()))?
-            }
+        let batch = if let Some(batch) = together {
+            batch
+        } else {
+            sqlx::query("ROLLBACK").execute(&mut session.connection).await?;
+            answers.clear();
+            let alone = self.gather(session, messages, Undoing::Alone, answers).await?;
+            let fault = || StoreError::Unavailable("a failed operation was not undone".into());
+            alone.ok_or_else(|| Failure::Before(fault()))?
         };
         let Some(mut finished) = batch.finish() else {
             sqlx::query("ROLLBACK").execute(&mut session.connection).await?;
