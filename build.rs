@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         // Most answers have no approval, and are moved often on their way out.
         .boxed(".callgate.v1.AuthorizeToolResponse.approval")
+        .codec_path("crate::proto::codec::Codec")
         .compile_fds(descriptors)?;
     Ok(())
 }

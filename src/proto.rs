@@ -1,5 +1,7 @@
 //! The generated code of `callgate.v1`, and its descriptors for reflection.
 
+pub mod codec;
+
 /// Messages, clients and servers of the package `callgate.v1`.
 pub mod v1 {
     #![expect(
