@@ -9,16 +9,16 @@ use std::{
     any::Any,
     collections::BTreeMap,
     fmt::Display,
+    future::poll_fn,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::JoinError,
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long tasks may take to heed the hard token before they are given up.
@@ -72,15 +72,17 @@ impl Tasks {
         E: Display + Send + 'static,
     {
         let started = Started::new(self.clone(), name);
-        #[expect(clippy::disallowed_methods, reason = "the one place that starts tasks")]
-        let work = tokio::spawn(future);
+        // One task, and its future where it stays: what runs by the thousand should be small.
+        let mut work = Box::pin(future);
         self.0.tracker.spawn(async move {
-            let failure = match work.await {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(format!("{error:#}")),
-                Err(error) => panic_text(error),
-            };
-            if let Some(failure) = failure {
+            let ended = poll_fn(|context| {
+                // After a panic it isn't polled again, only dropped.
+                match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+                    Ok(polled) => polled.map(|result| result.err().map(|error| format!("{error:#}"))),
+                    Err(payload) => Poll::Ready(Some(panic_text(payload))),
+                }
+            });
+            if let Some(failure) = ended.await {
                 started.tasks.fail(name, on_failure, &failure);
             }
         });
@@ -158,14 +160,13 @@ impl Drop for Started {
     }
 }
 
-/// What a panic said; nothing for a task that the end of the runtime cancelled.
-fn panic_text(error: JoinError) -> Option<String> {
-    let payload: Box<dyn Any + Send> = error.try_into_panic().ok()?;
+/// What a panic said.
+fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let text = match payload.downcast::<String>() {
         Ok(text) => *text,
         Err(payload) => (*payload.downcast::<&str>().unwrap_or_default()).to_owned(),
     };
-    Some(format!("panicked: {text}"))
+    format!("panicked: {text}")
 }
 
 /// The end of the process, owned by whoever runs it.
