@@ -2,6 +2,9 @@
 //!
 //! A peer that never speaks HTTP/2 would hold its place for ever, and a shutdown up: a new connection must send
 //! HTTP/2's preface in time, and one that hasn't ends when the server stops.
+//!
+//! What many streams of a connection have to say at one moment leaves in one write: a write waits until the
+//! others that can run have run.
 
 use std::{
     convert::Infallible,
@@ -73,6 +76,7 @@ pub async fn accept(
                         stream,
                         peer: Peer(address.to_string().into()),
                         silence: Some(silence),
+                        has_yielded: false,
                         _place: place,
                     };
                     if out.send(Ok(connection)).await.is_err() {
@@ -99,6 +103,8 @@ pub struct Connection {
     peer: Peer,
     /// Until the preface came.
     silence: Option<Silence>,
+    /// Whether the others were let run since the last flush.
+    has_yielded: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -152,10 +158,17 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if !self.has_yielded {
+            self.has_yielded = true;
+            // Puts this task behind those that can run; what they send meanwhile doesn't wake it once more.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.has_yielded = false;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -163,15 +176,55 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    /// Says no: h2 then gathers the small frames of many streams in its buffer, instead of handing over each
+    /// by itself.
+    fn is_write_vectored(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        task::{Wake, Waker},
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+    #[tokio::test]
+    async fn the_first_write_after_a_flush_lets_the_others_run_before() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let mut connection = Connection {
+            stream,
+            peer: Peer("a test".into()),
+            silence: None,
+            has_yielded: false,
+            _place: place,
+        };
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut context = Context::from_waker(&waker);
+        let mut connection = Pin::new(&mut connection);
+        for round in 1..=3 {
+            assert!(connection.as_mut().poll_write(&mut context, b"one").is_pending());
+            assert_eq!(wakes.0.load(Ordering::Relaxed), round, "it comes back by itself");
+            for _ in 0..2 {
+                assert!(matches!(connection.as_mut().poll_write(&mut context, b"one"), Poll::Ready(Ok(3))));
+            }
+            assert!(connection.as_mut().poll_flush(&mut context).is_ready());
+        }
+        assert!(!connection.is_write_vectored());
     }
 }
