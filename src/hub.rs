@@ -91,10 +91,11 @@ impl Hub {
         self.lock().contains_key(&(tenant.clone(), id))
     }
 
-    /// Every approval that somebody watches.
+    /// Every approval that somebody watches, with the newest sequence that was published.
     #[must_use]
-    pub fn watched(&self) -> Vec<(Name, ApprovalId)> {
-        self.lock().keys().cloned().collect()
+    pub fn watched(&self) -> Vec<(Name, ApprovalId, u64)> {
+        let watched = self.lock();
+        watched.iter().map(|((tenant, id), sender)| (tenant.clone(), *id, sender.borrow().sequence)).collect()
     }
 
     /// Says that an approval with a time of its own was opened.

@@ -121,6 +121,12 @@ impl Server {
         })
     }
 
+    /// The use cases, to be called without the wire.
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
     /// Begins the end, as a signal would.
     pub fn stop(&self) {
         self.shutdown.begin("asked to");

@@ -373,11 +373,11 @@ pub trait Store: AuditLog {
         limit: u32,
     ) -> Result<Vec<Event>, StoreError>;
 
-    /// The newest sequence of each of these approvals.
+    /// The newest sequence of those of these approvals that have come further than is known of them.
     async fn sequences(
         &self,
         tenant: &Name,
-        ids: &[ApprovalId],
+        known: &[(ApprovalId, u64)],
     ) -> Result<Vec<(ApprovalId, u64)>, StoreError>;
 
     /// Pending approvals of all tenants but these whose time is over, earliest first; at most `limit`.

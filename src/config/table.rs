@@ -136,7 +136,7 @@ settings! {
 
     /// Streams of waiting callers
     stream: Stream {
-        /// How often a stream without news says that it lives.
+        /// How often, at least, a stream without news says that it lives: up to a second early, so that many do together.
         stream_heartbeat => heartbeat: Duration as duration in "100ms".."60s" = "15s";
         /// How long a client may leave a message of its stream unread before the stream ends.
         stream_write_timeout => write_timeout: Duration as duration in "100ms".."10m" = "30s";

@@ -179,7 +179,7 @@ impl Verification {
     }
 
     async fn send(&self, out: &Followed<Progress>, progress: Progress) -> Result<(), Stop> {
-        let patience = self.engine.clock.sleep_until_after(self.engine.limits.stream_write_timeout);
+        let patience = || self.engine.clock.sleep_until_after(self.engine.limits.stream_write_timeout);
         out.send(progress, patience, "verify again").await
     }
 }

@@ -93,15 +93,20 @@ impl Live {
         self.epoch.load(Ordering::Acquire)
     }
 
+    /// A tenant's policy, compiled, where it is known.
+    pub(crate) fn known_policy(&self, tenant: &Name) -> Option<Arc<Policy>> {
+        self.policies.load().get(tenant).cloned()
+    }
+
     /// A tenant's policy, compiled; read from the store when it isn't known.
     pub(crate) async fn policy(&self, store: &dyn Store, tenant: &Name) -> Result<Arc<Policy>, Error> {
-        if let Some(policy) = self.policies.load().get(tenant) {
-            return Ok(Arc::clone(policy));
+        if let Some(policy) = self.known_policy(tenant) {
+            return Ok(policy);
         }
         // One reads and compiles it; those who came meanwhile find it.
         let _alone = self.compiling.lock().await;
-        if let Some(policy) = self.policies.load().get(tenant) {
-            return Ok(Arc::clone(policy));
+        if let Some(policy) = self.known_policy(tenant) {
+            return Ok(policy);
         }
         let epoch = self.epoch.load(Ordering::Acquire);
         let stored = store.policy(tenant).await?.ok_or_else(|| {

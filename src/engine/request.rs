@@ -16,6 +16,7 @@ use super::{
     redeem,
     rpc::Rpc,
     separation::{self, Interested},
+    watch::Opened,
 };
 use crate::{
     domain::{
@@ -51,6 +52,15 @@ pub struct ApprovalRequest {
     pub request_id: Option<RequestId>,
 }
 
+/// What came of a request.
+#[derive(Debug)]
+pub struct Requested {
+    /// The approval that was opened, joined or found.
+    pub id: ApprovalId,
+    /// What who follows it need not read, where it was opened.
+    pub(super) opened: Option<Opened>,
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
     digest: ActionDigest,
@@ -60,7 +70,8 @@ struct Body<'a> {
 }
 
 impl Engine {
-    /// Opens, joins, or finds what is there; the approval's id.
+    /// Opens, joins, or finds what is there. It is watched from before it is opened, so that who follows it has
+    /// heard of its opening, and of whatever came next, without reading.
     ///
     /// # Errors
     /// `FIELD_INVALID`, `ARGUMENTS_INVALID`, `APPROVAL_NOT_NEEDED`, `ACTION_DENIED`, `NO_ELIGIBLE_APPROVER`,
@@ -69,7 +80,7 @@ impl Engine {
         &self,
         caller: &Arc<Caller>,
         request: ApprovalRequest,
-    ) -> Result<ApprovalId, Error> {
+    ) -> Result<Requested, Error> {
         self.same_tenant(caller, request.call.tenant.as_deref(), Rpc::RequestApproval).await?;
         if request.justification.len() > self.limits.justification_bytes_max {
             let limit = self.limits.justification_bytes_max;
@@ -87,6 +98,8 @@ impl Engine {
         };
         let key = answers::request_key(request.request_id, &body)?;
         let id = fresh(ApprovalId::from_random)?;
+        let watcher = self.live.hub.watch(caller.tenant(), id);
+        let action = Arc::clone(&asked.action);
         let ask = Arc::new(Asking {
             sealed: self.keys.seal(caller.tenant(), id, asked.action.canonical_arguments())?,
             asked,
@@ -96,16 +109,19 @@ impl Engine {
             limits: Arc::clone(&self.limits),
         });
         let (planned, by) = (Arc::clone(&ask), Arc::clone(caller));
-        self.commit(
-            caller,
-            Rpc::RequestApproval,
-            move |policy| planned.asked.plan(policy, &by),
-            move |work, plan| {
-                let ask = Arc::clone(&ask);
-                Box::pin(async move { ask.run(work, plan, key).await })
-            },
-        )
-        .await
+        let found = self
+            .commit(
+                caller,
+                Rpc::RequestApproval,
+                move |policy| planned.asked.plan(policy, &by),
+                move |work, plan| {
+                    let ask = Arc::clone(&ask);
+                    Box::pin(async move { ask.run(work, plan, key).await })
+                },
+            )
+            .await?;
+        let opened = (found == id).then(|| Opened::new(watcher, action.canonical_arguments()));
+        Ok(Requested { id: found, opened })
     }
 }
 

@@ -60,8 +60,8 @@ impl GateService for Gate {
             let wanted = opening(asked)?;
             // Before it is opened: what is refused for want of a place must leave nothing behind.
             let place = engine.stream_place(&caller, Rpc::RequestApproval).await?;
-            let id = engine.request_approval(&caller, wanted).await?;
-            engine.watch(&caller, place, id, None)
+            let requested = engine.request_approval(&caller, wanted).await?;
+            engine.watch_requested(&caller, place, requested)
         } else {
             let (id, after) = attaching(&asked)?;
             let place = engine.stream_place(&caller, Rpc::RequestApproval).await?;

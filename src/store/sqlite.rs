@@ -242,9 +242,9 @@ impl Store for SqliteStore {
     async fn sequences(
         &self,
         tenant: &Name,
-        ids: &[ApprovalId],
+        known: &[(ApprovalId, u64)],
     ) -> Result<Vec<(ApprovalId, u64)>, StoreError> {
-        self.reader.sequences(tenant, ids).await
+        self.reader.sequences(tenant, known).await
     }
 
     async fn due(

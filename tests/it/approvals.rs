@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use callgate::proto::v1::{
-    ApprovalEventKind, ApprovalState, AuditKind, AuthorizeToolRequest, Decision, DecisionReason, GrantState,
-    Outcome, ReportOutcomeRequest, RequestApprovalRequest, Verdict,
+use callgate::{
+    clock::Clock as _,
+    proto::v1::{
+        ApprovalEventKind, ApprovalState, AuditKind, AuthorizeToolRequest, Decision, DecisionReason,
+        GrantState, Outcome, ReportOutcomeRequest, RequestApprovalRequest, Verdict,
+    },
 };
 use tonic::Code;
 
@@ -222,6 +225,23 @@ async fn a_waiting_stream_says_that_it_lives() {
     let beat = wait.message().await;
     assert_eq!((beat.event, beat.sequence), (None, 1));
     assert_eq!(beat.approval.unwrap().approval_id, approval.approval_id);
+}
+
+#[tokio::test]
+async fn heartbeats_of_several_streams_come_together() {
+    let service = Service::start().await;
+    let gate = service.gate();
+    let (mut one, _) = open(&gate, "dev_user", "write_file", r#"{"n":1}"#).await;
+    service.clock.advance(Duration::from_millis(700));
+    let (mut two, _) = open(&gate, "dev_user", "write_file", r#"{"n":2}"#).await;
+    for _ in 0..2 {
+        let rest = 15_000 - service.clock.monotonic().as_millis() % 15_000;
+        service.clock.advance(Duration::from_millis(rest.try_into().unwrap()));
+        for wait in [&mut one, &mut two] {
+            let beat = wait.message().await;
+            assert_eq!((beat.event, beat.sequence), (None, 1));
+        }
+    }
 }
 
 #[tokio::test]
