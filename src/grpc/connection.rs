@@ -3,8 +3,8 @@
 //! A peer that never speaks HTTP/2 would hold its place for ever, and a shutdown up: a new connection must send
 //! HTTP/2's preface in time, and one that hasn't ends when the server stops.
 //!
-//! What many streams of a connection have to say at one moment leaves in one write: a write waits until the
-//! others that can run have run.
+//! What many streams of a connection have to say at one moment leaves in one write: one that follows nothing that
+//! was read waits until the others that can run have run. Answers don't wait: their requests came one by one.
 
 use std::{
     convert::Infallible,
@@ -76,7 +76,8 @@ pub async fn accept(
                         stream,
                         peer: Peer(address.to_string().into()),
                         silence: Some(silence),
-                        has_yielded: false,
+                        has_read: false,
+                        is_writing: false,
                         _place: place,
                     };
                     if out.send(Ok(connection)).await.is_err() {
@@ -103,8 +104,10 @@ pub struct Connection {
     peer: Peer,
     /// Until the preface came.
     silence: Option<Silence>,
-    /// Whether the others were let run since the last flush.
-    has_yielded: bool,
+    /// Whether something was read since a write began.
+    has_read: bool,
+    /// Whether a write has begun, and no flush come since.
+    is_writing: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -134,6 +137,7 @@ impl AsyncRead for Connection {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
             let came = buffer.filled().len().saturating_sub(before);
+            self.has_read = came > 0;
             if let Some(silence) = &mut self.silence {
                 silence.preface_bytes_left = silence.preface_bytes_left.saturating_sub(came);
                 if silence.preface_bytes_left == 0 {
@@ -158,8 +162,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if !self.has_yielded {
-            self.has_yielded = true;
+        if !std::mem::replace(&mut self.is_writing, true) && !std::mem::take(&mut self.has_read) {
             // Puts this task behind those that can run; what they send meanwhile doesn't wake it once more.
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -168,7 +171,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.has_yielded = false;
+        self.is_writing = false;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -190,6 +193,8 @@ mod tests {
         task::{Wake, Waker},
     };
 
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[derive(Default)]
@@ -202,15 +207,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_write_after_a_flush_lets_the_others_run_before() {
+    async fn a_write_that_answers_nothing_lets_the_others_run_before() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
         let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
         let mut connection = Connection {
             stream,
             peer: Peer("a test".into()),
             silence: None,
-            has_yielded: false,
+            has_read: false,
+            is_writing: false,
             _place: place,
         };
         let wakes = Arc::new(Wakes::default());
@@ -225,6 +232,12 @@ mod tests {
             }
             assert!(connection.as_mut().poll_flush(&mut context).is_ready());
         }
+        peer.write_all(b"asked").await.unwrap();
+        let mut asked = [0; 5];
+        connection.as_mut().get_mut().read_exact(&mut asked).await.unwrap();
+        assert!(connection.as_mut().poll_write(&mut context, b"one").is_ready(), "it is an answer");
+        assert!(connection.as_mut().poll_flush(&mut context).is_ready());
+        assert!(connection.as_mut().poll_write(&mut context, b"one").is_pending(), "it is none");
         assert!(!connection.is_write_vectored());
     }
 }

@@ -163,7 +163,6 @@ impl Writer {
             if received == 0 {
                 break;
             }
-            self.join_in(&mut queue, &mut messages).await;
             if !self.serve(current, std::mem::take(&mut messages)).await
                 && let Some(broken) = session.take()
             {
@@ -178,22 +177,6 @@ impl Writer {
         if let Some(session) = session {
             // Nothing is left to be lost: whatever was committed is durable.
             let _ = session.connection.close().await;
-        }
-    }
-
-    /// Takes what others are about to ask, too: whoever is ready to run goes first, for as long as that brings
-    /// more. A transaction costs the same for one operation as for many; with nobody else there is nothing to wait
-    /// for.
-    async fn join_in(&self, queue: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
-        let mut before = 0;
-        while before < messages.len() && messages.len() < self.options.write_batch_max {
-            before = messages.len();
-            tokio::task::yield_now().await;
-            while messages.len() < self.options.write_batch_max
-                && let Ok(message) = queue.try_recv()
-            {
-                messages.push(message);
-            }
         }
     }
 
