@@ -280,9 +280,11 @@ pub(super) async fn list(
     whole(connection, query).await
 }
 
-/// The index of each user's is named: the engine would rather walk all that the user ever asked for.
+/// The indexes are named: of all that is pending every end is looked at, which only this one has beside it; and of each
+/// user's the engine would rather walk all that the user ever asked for.
 const COUNTS: &str = "SELECT
-     (SELECT count(*) FROM approvals WHERE tenant = ?1 AND state = 'PENDING' AND expire_time > ?3),
+     (SELECT count(*) FROM approvals INDEXED BY approvals_pending_list
+      WHERE tenant = ?1 AND state = 'PENDING' AND expire_time > ?3),
      (SELECT count(*) FROM approvals INDEXED BY approvals_pending
       WHERE tenant = ?1 AND subject_user = ?2 AND state = 'PENDING' AND expire_time > ?3),
      (SELECT count(*) FROM asks WHERE tenant = ?1 AND subject_user = ?2 AND time BETWEEN ?4 AND ?3)";
@@ -332,7 +334,7 @@ mod tests {
         let (list_pending, overdue) = (whole_text(LIST_PENDING), whole_text(OVERDUE));
         for (sql, index) in [
             (list_pending.as_str(), "approvals_pending_list (tenant=? AND (create_time,approval_id)>(?,?))"),
-            (COUNTS, "approvals_pending_list (tenant=?)"),
+            (COUNTS, "COVERING INDEX approvals_pending_list (tenant=?)"),
             (COUNTS, "approvals_pending (tenant=? AND subject_user=?)"),
             (COUNTS, "asks_rate (tenant=? AND subject_user=? AND time>? AND time<?)"),
             (overdue.as_str(), "sqlite_autoindex_approvals_1 (tenant=? AND approval_id=?)"),

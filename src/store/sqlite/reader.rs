@@ -33,13 +33,13 @@ pub(super) struct Reader {
 }
 
 /// What is due, but for what is known to be stuck.
-pub(super) const DUE: &str = "SELECT tenant, approval_id FROM approvals
+pub(super) const DUE: &str = "SELECT tenant, approval_id FROM approvals INDEXED BY approvals_due
      WHERE state = 'PENDING' AND expire_time <= ?1
      AND approval_id NOT IN (SELECT unhex(value) FROM json_each(?2))
      ORDER BY expire_time LIMIT ?3";
 
 /// When the next one is due.
-pub(super) const NEXT_EXPIRE_TIME: &str = "SELECT expire_time FROM approvals
+pub(super) const NEXT_EXPIRE_TIME: &str = "SELECT expire_time FROM approvals INDEXED BY approvals_due
      WHERE state = 'PENDING' AND approval_id NOT IN (SELECT unhex(value) FROM json_each(?1))
      ORDER BY expire_time LIMIT 1";
 
