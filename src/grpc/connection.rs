@@ -220,13 +220,13 @@ mod tests {
             is_writing: false,
             _place: place,
         };
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&wakes));
+        let told = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&told));
         let mut context = Context::from_waker(&waker);
         let mut connection = Pin::new(&mut connection);
         for round in 1..=3 {
             assert!(connection.as_mut().poll_write(&mut context, b"one").is_pending());
-            assert_eq!(wakes.0.load(Ordering::Relaxed), round, "it comes back by itself");
+            assert_eq!(told.0.load(Ordering::Relaxed), round, "it comes back by itself");
             for _ in 0..2 {
                 assert!(matches!(connection.as_mut().poll_write(&mut context, b"one"), Poll::Ready(Ok(3))));
             }
