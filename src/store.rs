@@ -373,6 +373,9 @@ pub trait Store: AuditLog {
         limit: u32,
     ) -> Result<Vec<Event>, StoreError>;
 
+    /// The place of the newest event of all tenants: it is another one after each event.
+    async fn newest_event(&self) -> Result<u64, StoreError>;
+
     /// The newest sequence of those of these approvals that have come further than is known of them.
     async fn sequences(
         &self,

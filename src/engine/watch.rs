@@ -9,7 +9,10 @@ mod following;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -62,6 +65,8 @@ pub struct WatchMessage {
 pub struct Streams {
     all_max: usize,
     open: Mutex<HashMap<(Name, Name), usize>>,
+    /// Up to which event missed wake-ups were looked for.
+    looked_until: AtomicU64,
 }
 
 /// Holds a place among the open streams until it is dropped.
@@ -79,7 +84,7 @@ impl std::fmt::Debug for Engine {
 
 impl Streams {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { all_max: limits.streams_max, open: Mutex::default() }
+        Self { all_max: limits.streams_max, open: Mutex::default(), looked_until: AtomicU64::new(0) }
     }
 }
 
@@ -184,11 +189,15 @@ impl Engine {
     }
 
     /// Publishes how far every watched approval has come, should a wake-up have been missed: one question for
-    /// many, instead of one of each stream.
+    /// many, instead of one of each stream, and none while there is no new event.
     ///
     /// # Errors
     /// Those of the store.
     pub(crate) async fn look_for_missed(&self) -> Result<(), Error> {
+        let newest = self.store.newest_event().await?;
+        if self.streams.looked_until.load(Ordering::Relaxed) == newest {
+            return Ok(());
+        }
         let mut watched: BTreeMap<Name, Vec<(ApprovalId, u64)>> = BTreeMap::new();
         for (tenant, id, sequence) in self.live.hub.watched() {
             watched.entry(tenant).or_default().push((id, sequence));
@@ -200,6 +209,7 @@ impl Engine {
                 }
             }
         }
+        self.streams.looked_until.store(newest, Ordering::Relaxed);
         Ok(())
     }
 

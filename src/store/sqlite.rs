@@ -239,6 +239,10 @@ impl Store for SqliteStore {
         self.reader.events_after(tenant, id, sequence, limit).await
     }
 
+    async fn newest_event(&self) -> Result<u64, StoreError> {
+        self.reader.newest_event().await
+    }
+
     async fn sequences(
         &self,
         tenant: &Name,

@@ -178,6 +178,14 @@ impl Reader {
         rows.into_iter().map(|row| row.read(tenant, id)).collect()
     }
 
+    pub(super) async fn newest_event(&self) -> Result<u64, StoreError> {
+        let position: i64 = sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM events")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(Fault::from)?;
+        Row::new("events", position.to_string()).number("position", position)
+    }
+
     pub(super) async fn sequences(
         &self,
         tenant: &Name,
