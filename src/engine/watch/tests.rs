@@ -1,5 +1,6 @@
 use std::{path::Path, time::Duration};
 
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tokio_stream::StreamExt as _;
 
@@ -20,7 +21,7 @@ struct Direct {
     gate: Arc<Caller>,
     admin: Arc<Caller>,
     _server: Server,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Direct {
@@ -36,7 +37,7 @@ impl Direct {
         let engine = Arc::clone(server.engine());
         let gate = caller(&engine, &data.join("gate.token")).await;
         let admin = caller(&engine, &data.join("admin_user.token")).await;
-        Self { engine, gate, admin, _server: server, _folder: folder }
+        Self { engine, gate, admin, _server: server, folder }
     }
 
     async fn request(&self) -> Requested {
@@ -148,4 +149,27 @@ fn heartbeats_fall_on_ticks_never_late_and_less_than_a_tick_early() {
             assert_eq!((now + span).as_nanos() % tick.as_nanos(), 0, "{every:?} at {now:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_missed_wake_up_is_found_after_a_new_event_and_only_then_looked_for() {
+    let direct = Direct::start().await;
+    let id = direct.request().await.id;
+    direct.engine.look_for_missed().await.unwrap();
+    let mut watcher = direct.engine.live.hub.watch(direct.gate.tenant(), id);
+    let file = direct.folder.path().join("data/callgate.db");
+    let options = SqliteConnectOptions::new().filename(file).foreign_keys(true);
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    let moved = async |other: &mut SqliteConnection, sequence: i64| {
+        let text = "UPDATE approvals SET sequence = ?1, version = version + 1";
+        sqlx::query(text).bind(sequence).execute(other).await.unwrap();
+    };
+    moved(&mut other, 2).await;
+    direct.engine.look_for_missed().await.unwrap();
+    assert!(watcher.news().sequence < 2, "there is no event that says so");
+    let text = "INSERT INTO events (tenant, approval_id, sequence, kind, time)
+         SELECT tenant, approval_id, 2, 'JOINED', 0 FROM approvals";
+    sqlx::query(text).execute(&mut other).await.unwrap();
+    direct.engine.look_for_missed().await.unwrap();
+    assert_eq!(watcher.news().sequence, 2);
 }
