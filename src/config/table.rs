@@ -207,7 +207,7 @@ settings! {
         /// How many connections read.
         readers_max => readers_max: u32 as count in "1".."64" = "4";
         /// After how many pages the write-ahead log is copied into the database.
-        wal_autocheckpoint_pages => wal_autocheckpoint_pages: u32 as count in "1".."1000000" = "1000";
+        wal_autocheckpoint_pages => wal_autocheckpoint_pages: u32 as count in "1".."1000000" = "4000";
         /// To what size the file of the write-ahead log is cut back.
         journal_size_limit => journal_size_limit: u64 as bytes in "0".."64GiB" = "64MiB";
         /// How much room the file `callgate.reserve` beside the database holds. It is given up when the disk is
