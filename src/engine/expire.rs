@@ -51,13 +51,15 @@ impl Engine {
         }
         let is_due = |time: &Timestamp| *time <= self.now();
         let mut next = self.store.next_expire_time(&sweeper.stuck).await?;
-        if sweeper.expected.as_ref().is_some_and(is_due) && !next.as_ref().is_some_and(is_due) {
-            // Another process was faster. Who waits here hears of it at once, not with the next regular look.
-            self.poll().await?;
-        }
+        let was_due = [&sweeper.expected, &next].into_iter().flatten().any(is_due);
         while next.as_ref().is_some_and(is_due) {
             self.expire_due(sweeper).await?;
             next = self.store.next_expire_time(&sweeper.stuck).await?;
+        }
+        if was_due {
+            // Another process may have been faster with some of it. Who waits here hears of it at once, not with the
+            // next regular look.
+            self.poll().await?;
         }
         sweeper.expected = next;
         Ok(next.map(|time| time.since(self.now())))
