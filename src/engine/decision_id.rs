@@ -3,7 +3,7 @@
 //!
 //! It says when the ALLOW was given, for which action, and which use of which grant it spent; tenant and
 //! credential are in the MAC alone. So it can't be forged, and is worth nothing with another credential. It doesn't
-//! say how many others there are: [`Numbers`].
+//! say how many others there are.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
