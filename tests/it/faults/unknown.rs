@@ -23,6 +23,9 @@ const REQUEST_ID: &str = "6f1c1a0e-3b1e-4c55-8a53-66666666";
 /// How often the real servers look for each other's changes.
 const POLLING: (&str, &str) = ("CALLGATE_APPROVAL_POLLING_INTERVAL", "100ms");
 
+/// So that rounds that are fast aren't refused as too many.
+const UNLIMITED: (&str, &str) = ("CALLGATE_APPROVAL_REQUESTS_PER_MINUTE", "1000000");
+
 /// Within this time of a vote its server is killed: before, in, and after its commit.
 const KILL_WITHIN: Duration = Duration::from_millis(16);
 
@@ -77,12 +80,12 @@ async fn a_commit_that_broke_is_told_as_unknown_and_the_same_request_resolves_it
 async fn a_vote_whose_server_is_killed_is_resolved_by_the_same_request_at_another() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let one = Process::start(&data, &[POLLING]).await;
+    let one = Process::start(&data, &[POLLING, UNLIMITED]).await;
     let (gate, admin) = (one.gate(), one.admin());
     let mut unanswered = 0;
     let mut approvals = vec![];
     for round in 0..times(100) {
-        let mut two = Process::start(&data, &[POLLING]).await;
+        let mut two = Process::start(&data, &[POLLING, UNLIMITED]).await;
         let (mut wait, approval) =
             open(&gate, "dev_user", "write_file", &format!(r#"{{"n":{round}}}"#)).await;
         let there = two.admin();
