@@ -44,6 +44,19 @@ const COLUMNS: &str = "approvals.*,
          WHERE own.tenant = approvals.tenant AND own.approval_id = approvals.approval_id
      ), NULL) AS uses";
 
+/// Whether a row of `grants` of the tenant `?1` has uses left: it isn't revoked, and no use of it has an unknown
+/// outcome. When it ends is for the statement around it to ask.
+macro_rules! unspent {
+    () => {
+        "revoke_time IS NULL
+         AND uses_max > (SELECT count(*) FROM grant_uses AS spent
+                         WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
+         AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
+                         WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
+                         AND spent.outcome = 'AMBIGUOUS')"
+    };
+}
+
 /// A statement that reads approvals whole, from what follows FROM. There are few texts, so each stays prepared.
 fn select(from: &'static str) -> Query {
     sqlx::query_as(AssertSqlSafe(whole_text(from)))
@@ -108,7 +121,8 @@ pub(super) async fn overdue(
 
 /// By the action: the engine would rather walk every open grant of the tenant. A rejection has to be of a span, for
 /// after a clock was accepted there are times ahead of this one, and they are none of the last seconds.
-const OF_ACTION: &str = "approvals INDEXED BY approvals_digest
+const OF_ACTION: &str = concat!(
+    "approvals INDEXED BY approvals_digest
      WHERE tenant = ?1 AND subject_user = ?2 AND action_digest = ?4
      AND CASE state
          WHEN 'PENDING' THEN agent = ?3
@@ -116,14 +130,12 @@ const OF_ACTION: &str = "approvals INDEXED BY approvals_digest
          WHEN 'APPROVED' THEN agent = ?3 AND EXISTS (
              SELECT 1 FROM grants
              WHERE grants.tenant = ?1 AND grants.approval_id = approvals.approval_id
-             AND grants.expire_time > ?6 AND revoke_time IS NULL
-             AND uses_max > (SELECT count(*) FROM grant_uses AS spent
-                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
-             AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
-                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
-                             AND spent.outcome = 'AMBIGUOUS'))
+             AND grants.expire_time > ?6 AND ",
+    unspent!(),
+    ")
          ELSE 0 END
-     ORDER BY create_time, approval_id";
+     ORDER BY create_time, approval_id"
+);
 
 pub(super) async fn of_action(
     connection: &mut SqliteConnection,
@@ -179,21 +191,18 @@ pub(super) async fn unfinished(
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<Approval>, Fault> {
-    let query = select(
+    let query = select(concat!(
         "approvals
          WHERE tenant = ?1 AND approval_id IN (
              SELECT approval_id FROM approvals WHERE tenant = ?1 AND state = 'PENDING'
              UNION ALL
              SELECT approval_id FROM grants
-             WHERE tenant = ?1 AND revoke_time IS NULL AND expire_time > ?2
-             AND uses_max > (SELECT count(*) FROM grant_uses AS spent
-                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
-             AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
-                             WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
-                             AND spent.outcome = 'AMBIGUOUS')
+             WHERE tenant = ?1 AND expire_time > ?2 AND ",
+        unspent!(),
+        "
          )
-         ORDER BY +create_time, approval_id LIMIT ?3",
-    )
+         ORDER BY +create_time, approval_id LIMIT ?3"
+    ))
     .bind(tenant.to_string())
     .bind(now.micros())
     .bind(limit);
@@ -238,20 +247,19 @@ const LIST: &str = "approvals INDEXED BY approvals_list
      ORDER BY create_time, approval_id LIMIT ?6";
 
 /// By the grants that are open, which are few, and ordered afterwards: the order alone would walk all that ever was.
-const LIST_OPEN_GRANTS: &str = "approvals
+const LIST_OPEN_GRANTS: &str = concat!(
+    "approvals
      WHERE tenant = ?1 AND approval_id IN (
          SELECT approval_id FROM grants INDEXED BY grants_open
-         WHERE tenant = ?1 AND revoke_time IS NULL AND expire_time > ?8
-         AND uses_max > (SELECT count(*) FROM grant_uses AS spent
-                         WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id)
-         AND NOT EXISTS (SELECT 1 FROM grant_uses AS spent
-                         WHERE spent.tenant = ?1 AND spent.grant_id = grants.grant_id
-                         AND spent.outcome = 'AMBIGUOUS')
+         WHERE tenant = ?1 AND expire_time > ?8 AND ",
+    unspent!(),
+    "
      )
      AND (?7 = '[]' OR state IN (SELECT value FROM json_each(?7)))
      AND (+create_time, approval_id) > (?2, ?3)
      AND (?4 IS NULL OR tool = ?4) AND (?5 IS NULL OR subject_user = ?5)
-     ORDER BY +create_time, approval_id LIMIT ?6";
+     ORDER BY +create_time, approval_id LIMIT ?6"
+);
 
 pub(super) async fn list(
     connection: &mut SqliteConnection,
