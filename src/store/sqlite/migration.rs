@@ -24,6 +24,9 @@ pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long to wait for another process that migrates or only just started.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long maintenance waits for a server to let go: one that is just ending, or a program that it is just starting,
+/// which has its open files until it runs.
+const ALONE_PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The lock on a database, held until it is dropped.
@@ -69,11 +72,15 @@ pub(super) async fn prepare(path: &Path, options: &Options) -> Result<Lock, Stor
 }
 
 async fn alone(file: File, path: &Path, options: &Options) -> Result<Lock, StoreError> {
-    if !try_lock(file.try_lock())? {
-        return Err(StoreError::Unavailable(format!(
-            "another process uses `{}`: stop the server first",
-            path.display()
-        )));
+    let start = tokio::time::Instant::now();
+    while !try_lock(file.try_lock())? {
+        if start.elapsed() > ALONE_PATIENCE {
+            return Err(StoreError::Unavailable(format!(
+                "another process uses `{}`: stop the server first",
+                path.display()
+            )));
+        }
+        tokio::time::sleep(PAUSE).await;
     }
     migrate(path, options).await?;
     Ok(Lock { _file: file })
