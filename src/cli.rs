@@ -11,6 +11,7 @@ mod check;
 mod clock;
 mod connection;
 mod credential;
+mod directory;
 mod doctor;
 mod examples;
 mod failure;
@@ -95,9 +96,15 @@ enum Command {
     /// Make, list and revoke tokens
     #[command(after_help = examples::TOKEN)]
     Token(token::TokenArgs),
-    /// Apply and read the policy
+    /// Apply, compare and read the policy
     #[command(after_help = examples::POLICY)]
     Policy(policy::PolicyArgs),
+    /// List and change users, and the roles that they hold
+    #[command(after_help = examples::USER)]
+    User(directory::UserArgs),
+    /// List and change departments, their members, and the roles that these hold
+    #[command(after_help = examples::DEPARTMENT)]
+    Department(directory::DepartmentArgs),
     /// Ask a server whether it serves, without a credential
     #[command(after_help = examples::HEALTH)]
     Health(health::HealthArgs),
@@ -134,6 +141,8 @@ impl Command {
             Self::Audit(args) => Some(&args.connection),
             Self::Token(args) => Some(&args.connection),
             Self::Policy(args) => Some(&args.connection),
+            Self::User(args) => Some(&args.connection),
+            Self::Department(args) => Some(&args.connection),
             Self::Serve(_)
             | Self::Sidecar(_)
             | Self::SidecarExec(_)
@@ -206,6 +215,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audit(args) => block_on(audit::run(args, &output)),
         Command::Token(args) => block_on(token::run(args, &output)),
         Command::Policy(args) => block_on(policy::run(args, &output)),
+        Command::User(args) => block_on(directory::user(args, &output)),
+        Command::Department(args) => block_on(directory::department(args, &output)),
         Command::Health(args) => block_on(health::run(args, &output)),
         Command::Backup(args) => block_on(backup::run(args, &output)),
         Command::Doctor(args) => block_on(doctor::run(args, &output)),

@@ -26,6 +26,7 @@ use crate::{
         id::{ApprovalId, CredentialId, GrantId, RequestId},
         lifecycle::Step,
         name::Name,
+        policy::directory::Change,
         principal::Credential,
         time::Timestamp,
     },
@@ -88,17 +89,43 @@ pub struct Versions {
     pub credentials: u64,
 }
 
-/// A tenant's policy as it was applied.
+/// A version of a tenant's policy, its directory apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPolicy {
-    /// The document's text.
+    /// The document's text, as it was applied.
     pub document: String,
-    /// Its version, from 1.
+    /// The version, from 1.
     pub version: u64,
-    /// When it was applied.
-    pub apply_time: Timestamp,
-    /// Who applied it; none for the service itself.
-    pub applied_by: Option<Name>,
+    /// The version that brought this document: an earlier one where only the directory changed since.
+    pub document_version: u64,
+    /// When the version began.
+    pub change_time: Timestamp,
+    /// Who made it; none for the service itself.
+    pub changed_by: Option<Name>,
+}
+
+/// A version of a tenant's policy, as far as it differs from an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyStep {
+    /// The version.
+    pub policy: StoredPolicy,
+    /// How its directory differs, in an order in which it can be applied.
+    pub changes: Vec<Change>,
+}
+
+/// One version in the list of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyVersion {
+    /// The version, from 1.
+    pub version: u64,
+    /// The version that brought its document.
+    pub document_version: u64,
+    /// How many users, departments and memberships it changed.
+    pub directory_changes: u64,
+    /// When it began.
+    pub change_time: Timestamp,
+    /// Who made it; none for the service itself.
+    pub changed_by: Option<Name>,
 }
 
 /// A user or a membership, for who made it.
@@ -173,13 +200,17 @@ pub trait Transaction: AuditWriting {
     /// Reads the text of a tenant's policy.
     async fn document(&mut self, tenant: &Name) -> Result<Option<String>, StoreError>;
 
-    /// Replaces a tenant's policy; its new version.
-    async fn replace_policy(
+    /// Begins the tenant's next policy version, with a document or else with that of the version before; its number.
+    async fn next_policy_version(
         &mut self,
         tenant: &Name,
-        document: &str,
+        document: Option<&str>,
         by: Option<&Name>,
     ) -> Result<u64, StoreError>;
+
+    /// Changes the tenant's directory as part of the version that this transaction began. No user, department or
+    /// membership may be named by more than one change.
+    async fn change_directory(&mut self, tenant: &Name, changes: &[Change]) -> Result<(), StoreError>;
 
     /// Adds the tenant's users and memberships that weren't there, as made by `by`. Those that were there keep
     /// who made them, for good: also when they go and come back, and for as long as others were made by them.
@@ -325,6 +356,23 @@ pub trait Store: AuditLog {
 
     /// A tenant's policy.
     async fn policy(&self, tenant: &Name) -> Result<Option<StoredPolicy>, StoreError>;
+
+    /// A version of a tenant's policy, or the one in force, as far as it differs from version `since`; 0 means from
+    /// nothing.
+    async fn policy_since(
+        &self,
+        tenant: &Name,
+        since: u64,
+        version: Option<u64>,
+    ) -> Result<Option<PolicyStep>, StoreError>;
+
+    /// The versions of a tenant's policy, newest first, of those before `before` if given; at most `limit`.
+    async fn policy_versions(
+        &self,
+        tenant: &Name,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<PolicyVersion>, StoreError>;
 
     /// The credential whose secret has this SHA-256, live or not, with its tenant's version of credentials.
     async fn credential_by_hash(&self, hash: &[u8; 32]) -> Result<Option<(Credential, u64)>, StoreError>;

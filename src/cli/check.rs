@@ -5,11 +5,16 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
-use crate::proto::v1::{ExplainDecisionRequest, ExplainDecisionResponse, MatchedPermission};
+use crate::{
+    client::Client,
+    proto::v1::{
+        ExplainDecisionRequest, ExplainDecisionResponse, MatchedPermission, explain_decision_request::Policy,
+    },
+};
 
 use super::{
     approvals::show,
-    call::CallArgs,
+    call::{CallArgs, read_file},
     connection::{ConnectionArgs, ask},
     credential::Role,
     failure::Failure,
@@ -19,11 +24,27 @@ use super::{
     text, words,
 };
 
+/// The largest draft that is read, in bytes; the server's own limit is 1 MiB.
+const DRAFT_BYTES_MAX: u64 = 2 * 1024 * 1024;
+
+/// What is asked about, and by which policy it is judged.
+#[derive(Debug, Args)]
+pub struct Question {
+    #[command(flatten)]
+    call: CallArgs,
+    /// Judge by this version of the policy instead of the one in force
+    #[arg(long, value_name = "N", conflicts_with = "draft")]
+    policy_version: Option<u64>,
+    /// Judge by this document instead, YAML; `-` for stdin
+    #[arg(long, value_name = "FILE")]
+    draft: Option<String>,
+}
+
 /// The arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     #[command(flatten)]
-    call: CallArgs,
+    question: Question,
 
     /// How the server is reached.
     #[command(flatten)]
@@ -36,18 +57,33 @@ pub struct CheckArgs {
 /// The server's refusal, or why it can't be reached.
 pub async fn run(args: CheckArgs, output: &Output) -> Result<Exit, Failure> {
     let client = args.connection.connect(Role::Admin)?;
-    let request =
-        ExplainDecisionRequest { subject: Some(args.call.subject()), call: Some(args.call.call()?) };
+    ask_about(&client, args.question, output).await?;
+    Ok(Exit::Ok)
+}
+
+/// Asks the server what would be decided, and says it.
+///
+/// # Errors
+/// The server's refusal, a file that can't be read, or why the server can't be reached.
+pub async fn ask_about(client: &Client, question: Question, output: &Output) -> Result<(), Failure> {
+    let policy = match (question.draft, question.policy_version) {
+        (Some(file), _) => Some(Policy::DraftDocument(read_file(&file, DRAFT_BYTES_MAX)?)),
+        (None, version) => version.map(Policy::PolicyVersion),
+    };
+    let request = ExplainDecisionRequest {
+        subject: Some(question.call.subject()),
+        call: Some(question.call.call()?),
+        policy,
+    };
     let answer = ask(|| {
         let (mut policy, request) = (client.policy(), request.clone());
         async move { policy.explain_decision(request).await }
     })
     .await?;
     match output.format() {
-        Format::Table => output.text(&lines(&answer, output.coloured()))?,
-        Format::Json | Format::Jsonl => output.json(&json::explanation(&answer))?,
+        Format::Table => output.text(&lines(&answer, output.coloured())),
+        Format::Json | Format::Jsonl => output.json(&json::explanation(&answer)),
     }
-    Ok(Exit::Ok)
 }
 
 fn lines(answer: &ExplainDecisionResponse, coloured: bool) -> String {

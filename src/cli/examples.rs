@@ -109,7 +109,27 @@ pub const POLICY: &str = "\
 Examples:
   callgate policy get > policy.yaml
   callgate policy apply -f policy.yaml --dry-run
-  callgate policy apply -f policy.yaml --expected-version 3";
+  callgate policy apply -f policy.yaml --expected-version 3 --yes
+  callgate policy versions
+  callgate policy diff 2 3
+  callgate policy rollback 2 --dry-run
+  callgate policy explain --user dev_user --tool write_file --draft policy.yaml";
+
+/// Of `user`.
+pub const USER: &str = "\
+Examples:
+  callgate user list --role approver
+  callgate user add ann --role developer
+  callgate user disable ann
+  callgate user grant ann approver";
+
+/// Of `department`.
+pub const DEPARTMENT: &str = "\
+Examples:
+  callgate department list
+  callgate department add payments --parent engineering
+  callgate department add-member payments ann
+  callgate department grant payments developer";
 
 /// Of `health`.
 pub const HEALTH: &str = "\

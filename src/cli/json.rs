@@ -156,6 +156,74 @@ pub fn policy(answer: &v1::GetPolicyResponse) -> Value {
         "version": answer.version,
         "apply_time": moment(answer.apply_time.as_ref()),
         "applied_by": answer.applied_by,
+        "document_version": answer.document_version,
+    })
+}
+
+/// A version in an answer of `ListPolicyVersions`.
+#[must_use]
+pub fn policy_version(version: &v1::PolicyVersion) -> Value {
+    json!({
+        "version": version.version,
+        "document_version": version.document_version,
+        "directory_changes": version.directory_changes,
+        "change_time": moment(version.change_time.as_ref()),
+        "changed_by": version.changed_by,
+    })
+}
+
+/// An answer of `ComparePolicies`.
+#[must_use]
+pub fn compared(answer: &v1::ComparePoliciesResponse) -> Value {
+    let line =
+        |line: &v1::PolicyLine| json!({ "what": line.what, "before": line.before, "after": line.after });
+    let rights = |rights: &v1::RightsChange| {
+        json!({
+            "users": rights.users,
+            "user_count": rights.user_count,
+            "gains": rights.gains,
+            "loses": rights.loses,
+        })
+    };
+    json!({
+        "before_version": answer.before_version,
+        "after_version": answer.after_version,
+        "document": answer.document.iter().map(line).collect::<Vec<_>>(),
+        "document_count": answer.document_count,
+        "directory": answer.directory,
+        "directory_count": answer.directory_count,
+        "rights": answer.rights.iter().map(rights).collect::<Vec<_>>(),
+        "rights_count": answer.rights_count,
+    })
+}
+
+/// An answer of `ChangeDirectory`.
+#[must_use]
+pub fn directory_changed(answer: &v1::ChangeDirectoryResponse) -> Value {
+    json!({ "version": answer.version, "changed": answer.changed })
+}
+
+/// A user in an answer of `ListUsers`.
+#[must_use]
+pub fn user(user: &v1::User) -> Value {
+    let held = |held: &v1::HeldRole| json!({ "role": held.role, "department": held.department });
+    json!({
+        "user": user.user,
+        "kind": super::words::user_kind(user.kind),
+        "enabled": user.enabled,
+        "roles": user.roles.iter().map(held).collect::<Vec<_>>(),
+        "departments": user.departments,
+    })
+}
+
+/// A department in an answer of `ListDepartments`.
+#[must_use]
+pub fn department(department: &v1::Department) -> Value {
+    json!({
+        "department": department.department,
+        "parent": department.parent,
+        "roles": department.roles,
+        "member_count": department.member_count,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::proto::v1::{
     Approval, ApprovalEventKind, ApprovalState, AuditKind, Decision, DecisionReason, GrantState, Outcome,
-    Sensitivity, Verdict,
+    Sensitivity, UserKind, Verdict,
 };
 
 use super::table::{Cell, Tone};
@@ -46,6 +46,12 @@ pub fn decision(number: i32) -> String {
 #[must_use]
 pub fn decision_reason(number: i32) -> String {
     word(number, "DECISION_REASON_", |reason: DecisionReason| reason.as_str_name())
+}
+
+/// `HUMAN` or `SERVICE`.
+#[must_use]
+pub fn user_kind(number: i32) -> String {
+    word(number, "USER_KIND_", |kind: UserKind| kind.as_str_name())
 }
 
 /// `APPROVE` or `REJECT`.

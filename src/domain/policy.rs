@@ -1,35 +1,39 @@
 //! A tenant's policy: who may do what, and what needs a human.
 //!
-//! A [`Document`] is what people write; a [`Policy`] is that document compiled for
-//! questions: immutable, complete, cheap to ask from many threads. [`eval::evaluate`] asks it. Everything that
-//! a question needs of a user (roles, through which department, rights) is worked out when the policy is
-//! compiled, so that an answer costs a few hash look-ups whatever the size of the policy.
+//! A version of a policy is a [`Document`], which is what people write, and a
+//! [`Directory`] of users and departments. A [`Policy`] is both, compiled for
+//! questions: immutable, complete, cheap to ask from many threads. [`eval::evaluate`] asks it. What a question
+//! needs of a user (roles, through which department) is worked out with the first one, so that an answer costs
+//! a few look-ups whatever the size of the policy; the next version shares what didn't change.
 //!
 //! Not here: where documents are stored, which version is in force, and who may change it.
 
 mod check;
 mod compile;
+pub mod difference;
+pub mod directory;
 pub mod document;
 pub mod eval;
 pub mod fault;
 pub mod pattern;
+mod people;
 pub mod resource;
+mod rights;
+mod rulebook;
 pub mod stage;
 pub mod user;
 mod yaml;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use directory::{Change, Directory};
 use document::{Document, Mode, ToolEntry, UserKind};
 use eval::permits;
-use pattern::PatternMap;
+use people::People;
 use resource::{Code, Effect};
+use rulebook::{Rulebook, Tool};
 use stage::Stage;
-use user::User;
+use user::{MatchedPermission, User};
 
 use crate::domain::{name::Name, sensitivity::Sensitivity};
 
@@ -46,36 +50,34 @@ pub const DECIDE_KEY: &str = "callgate.ReviewService.Decide";
 #[derive(Debug)]
 pub struct Policy {
     version: u64,
-    tenant: Name,
-    mode: Mode,
-    threshold: Sensitivity,
-    workflow: bool,
-    timeout_max: Duration,
-    rejections: u32,
-    reason_required: Vec<Sensitivity>,
-    made_by_from: Sensitivity,
-    users: HashMap<Name, Arc<User>>,
-    users_in_order: Vec<Arc<User>>,
-    /// By server, then by name.
-    tools: PatternMap<PatternMap<Tool>>,
-    tool_entries: Vec<ToolEntry>,
-    stages: BTreeMap<Sensitivity, Arc<[Stage]>>,
-}
-
-/// What a tool entry says, ready to be asked.
-#[derive(Debug)]
-struct Tool {
-    /// `None` where it depends on the name asked for.
-    key: Option<Arc<str>>,
-    code: Code,
-    sensitivity: Sensitivity,
+    rulebook: Arc<Rulebook>,
+    directory: Directory,
+    /// The users who were asked about; a memory, which no answer depends on.
+    people: People,
 }
 
 impl Policy {
-    /// Compiles a document as one version of its tenant's policy.
+    /// Compiles a document and the directory that goes with it, as one version of their tenant's policy.
     #[must_use]
-    pub fn compile(document: &Document, version: u64) -> Self {
-        compile::compile(document, version)
+    pub fn compile(document: &Document, directory: Directory, version: u64) -> Self {
+        Self { version, rulebook: Arc::new(compile::compile(document)), directory, people: People::default() }
+    }
+
+    /// The version that follows when only the directory changes.
+    #[must_use]
+    pub fn with_changes(&self, changes: &[Change], version: u64) -> Self {
+        Self {
+            version,
+            rulebook: Arc::clone(&self.rulebook),
+            directory: self.directory.with(changes),
+            people: self.people.without_changed(changes),
+        }
+    }
+
+    /// The users and departments.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Which version of the tenant's policy this is.
@@ -87,73 +89,96 @@ impl Policy {
     /// The tenant that the policy is for.
     #[must_use]
     pub fn tenant(&self) -> &Name {
-        &self.tenant
+        &self.rulebook.tenant
     }
 
     /// What becomes of a tool that no entry names.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        self.mode
+        self.rulebook.mode
     }
 
     /// The sensitivity from which a human must decide, inclusive.
     #[must_use]
     pub fn threshold(&self) -> Sensitivity {
-        self.threshold
+        self.rulebook.threshold
     }
 
     /// Whether humans are asked at all; without, what would need one is denied to all but administrators.
     #[must_use]
     pub fn workflow(&self) -> bool {
-        self.workflow
+        self.rulebook.workflow
     }
 
     /// The longest that an approval may wait for its decision.
     #[must_use]
     pub fn timeout_max(&self) -> Duration {
-        self.timeout_max
+        self.rulebook.timeout_max
     }
 
     /// How many rejects end an approval; 1 to 16.
     #[must_use]
     pub fn rejections(&self) -> u32 {
-        self.rejections
+        self.rulebook.rejections
     }
 
     /// The sensitivity from which nobody may decide who was made, or whose credential or membership was made,
     /// by one of those who ask; inclusive.
     #[must_use]
     pub fn made_by_from(&self) -> Sensitivity {
-        self.made_by_from
+        self.rulebook.made_by_from
     }
 
     /// Whether an approve vote on an action of this sensitivity needs a reason. Always so for CRITICAL.
     #[must_use]
     pub fn reason_required(&self, sensitivity: Sensitivity) -> bool {
-        self.reason_required.contains(&sensitivity)
+        self.rulebook.reason_required.contains(&sensitivity)
     }
 
     /// The user of that name, enabled or not.
     #[must_use]
-    pub fn user(&self, name: &str) -> Option<&User> {
-        self.users.get(name).map(Arc::as_ref)
+    pub fn user(&self, name: &str) -> Option<Arc<User>> {
+        self.people.find(name, &self.directory, &self.rulebook)
     }
 
-    /// Every user, in the order of their names.
-    pub fn users(&self) -> impl Iterator<Item = &User> {
-        self.users_in_order.iter().map(Arc::as_ref)
+    /// Every user, in the order of their names. Works each of them out: for a large directory, that takes its time.
+    pub fn users(&self) -> impl Iterator<Item = Arc<User>> {
+        let names: BTreeSet<&Name> = self.directory.users().map(|(name, _)| name).collect();
+        names.into_iter().filter_map(|name| self.user(name))
+    }
+
+    /// Whether the document defines the role.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.rulebook.roles.contains_key(role)
+    }
+
+    /// What the permissions of all the user's roles together say: DENY if any denies, else ALLOW if any allows.
+    fn effect_on(&self, user: &User, key: &str, code: Code) -> Option<Effect> {
+        user.effect_on(&self.rulebook.keyring, key, code)
+    }
+
+    /// The permissions that [`Policy::effect_on`] goes by.
+    fn matched(&self, user: &User, key: &str, code: Code) -> Vec<MatchedPermission> {
+        user.matched(&self.rulebook.keyring, key, code)
+    }
+
+    /// The part of the document, if any, that names the user or the department which a change takes away.
+    #[must_use]
+    pub fn named_by(&self, change: &Change) -> Option<String> {
+        self.rulebook.named_by(change)
     }
 
     /// Every tool entry, one for each name, in the order of the document.
     #[must_use]
     pub fn tools(&self) -> &[ToolEntry] {
-        &self.tool_entries
+        &self.rulebook.tool_entries
     }
 
     /// The stages that an action of this sensitivity must pass, all of them; in the order of the document.
     #[must_use]
     pub fn stages_for(&self, sensitivity: Sensitivity) -> Arc<[Stage]> {
-        self.stages.get(&sensitivity).cloned().unwrap_or_default()
+        self.rulebook.stages.get(&sensitivity).cloned().unwrap_or_default()
     }
 
     /// Whether a user may count in a stage: an enabled human who is listed, holds one of its roles, or belongs
@@ -167,21 +192,34 @@ impl Policy {
         named
             && found.is_enabled()
             && found.kind() == UserKind::Human
-            && found.effect_on(DECIDE_KEY, Code::Use) == Some(Effect::Allow)
+            && self.effect_on(&found, DECIDE_KEY, Code::Use) == Some(Effect::Allow)
+    }
+
+    /// Every user who may count in a stage, in order.
+    #[must_use]
+    pub fn eligible_users(&self, stage: &Stage) -> BTreeSet<&Name> {
+        let listed = stage.users.iter().filter_map(|user| self.directory.entry(user)).map(|(name, _)| name);
+        let by_role = stage.roles.iter().flat_map(|role| self.directory.holders(role));
+        let by_department = stage.departments.iter().flat_map(|name| self.directory.members(name));
+        let named: BTreeSet<&Name> = listed.chain(by_role).chain(by_department).collect();
+        named.into_iter().filter(|user| self.eligible(user, stage)).collect()
     }
 
     /// Whether no enabled human could change this policy.
-    fn locks_everybody_out(&self) -> bool {
-        !self.users().any(|user| {
-            user.kind() == UserKind::Human
-                && permits(self, user.name(), APPLY_POLICY_KEY, Code::Use).is_granted()
-        })
+    #[must_use]
+    pub fn locks_everybody_out(&self) -> bool {
+        let may = |user: &Name| {
+            self.directory.user(user).is_some_and(|found| found.kind == UserKind::Human)
+                && permits(self, user, APPLY_POLICY_KEY, Code::Use).is_granted()
+        };
+        let mut roles = self.rulebook.roles_that_allow(APPLY_POLICY_KEY, Code::Use);
+        !roles.any(|role| self.directory.holders(role).into_iter().any(may))
     }
 
     /// The tool that a call means: the entry of the most specific server pattern that names it, and of that
     /// server the most specific name pattern.
     fn tool(&self, server: &str, tool: &str) -> Option<&Tool> {
-        self.tools.matching(server).find_map(|names| names.matching(tool).next())
+        self.rulebook.tools.matching(server).find_map(|names| names.matching(tool).next())
     }
 }
 

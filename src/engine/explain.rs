@@ -7,6 +7,7 @@ use super::{
     asked::{Asked, Known, Plan, ToolRequest},
     authorize::{DecisionReason, nobody, policy_message, rejection},
     error::Error,
+    policies::compare::Side,
     rpc::Rpc,
     separation::{self, Interested},
 };
@@ -34,20 +35,35 @@ pub struct Explained {
 }
 
 impl Engine {
-    /// Explains what would be decided on a tool call.
+    /// Explains what would be decided on a tool call: by the policy in force, or by another.
     ///
     /// # Errors
-    /// `ARGUMENTS_INVALID`, `SUBJECT_NOT_PERMITTED` for another tenant.
-    pub async fn explain(&self, caller: &Arc<Caller>, request: ToolRequest) -> Result<Explained, Error> {
+    /// `ARGUMENTS_INVALID`, `SUBJECT_NOT_PERMITTED` for another tenant; for another policy `POLICY_INVALID`,
+    /// `NOT_FOUND`.
+    pub async fn explain(
+        &self,
+        caller: &Arc<Caller>,
+        request: ToolRequest,
+        against: Side,
+    ) -> Result<Explained, Error> {
         self.same_tenant(caller, request.tenant.as_deref(), Rpc::ExplainDecision).await?;
+        let other = match against {
+            Side::InForce => None,
+            side => {
+                let in_force = self.admit(caller, Rpc::ExplainDecision).await?;
+                Some(self.side(caller, &in_force, side).await?)
+            }
+        };
         let asked = Asked::read(request, caller, &self.limits)?;
         let (planned, by, cool_down) = (asked.clone(), Arc::clone(caller), self.limits.cool_down);
+        let judged = other.clone();
         self.commit(
             caller,
             Rpc::ExplainDecision,
-            move |policy| planned.plan(policy, &by),
-            move |work, plan| {
+            move |policy| planned.plan(judged.as_ref().unwrap_or(policy), &by),
+            move |mut work, plan| {
                 let asked = asked.clone();
+                work.policy = other.clone().unwrap_or(work.policy);
                 Box::pin(async move { judge(work, &asked, &plan, cool_down).await })
             },
         )

@@ -17,15 +17,12 @@ use arc_swap::ArcSwap;
 use super::{
     audit::recent::Recent,
     error::{Error, Reason},
+    policies::versions,
 };
 use crate::{
-    domain::{
-        name::Name,
-        policy::{Policy, document::Document},
-        principal::Credential,
-    },
+    domain::{name::Name, policy::Policy, principal::Credential},
     hub::Hub,
-    store::{Committed, Store, StoreError, VersionsMoved},
+    store::{Committed, Store, VersionsMoved},
 };
 
 /// How many credentials are remembered; beyond, the memory is emptied and filled anew.
@@ -34,6 +31,13 @@ const CREDENTIALS_MAX: usize = 10_000;
 /// A credential as it was seen, and the version of its tenant's credentials at that time.
 pub(crate) type Seen = (Arc<Credential>, u64);
 
+/// A policy that this process compiled, and whether it was in force when last heard.
+#[derive(Debug, Clone)]
+struct Known {
+    policy: Arc<Policy>,
+    is_current: bool,
+}
+
 /// What this process knows, and who waits in it.
 #[derive(Debug, Default)]
 pub struct Live {
@@ -41,7 +45,8 @@ pub struct Live {
     pub hub: Arc<Hub>,
     /// Moves when what is known may be stale, so that a reader who began before doesn't bring it back.
     epoch: AtomicU64,
-    policies: ArcSwap<HashMap<Name, Arc<Policy>>>,
+    /// Those that aren't current are what the next version is made from.
+    policies: ArcSwap<HashMap<Name, Known>>,
     /// Held while a policy is read and compiled.
     compiling: tokio::sync::Mutex<()>,
     credentials: Mutex<HashMap<[u8; 32], Seen>>,
@@ -68,7 +73,9 @@ impl Live {
             self.epoch.fetch_add(1, Ordering::AcqRel);
             self.policies.rcu(|known| {
                 let mut known = HashMap::clone(known);
-                known.retain(|tenant, _| stays(tenant));
+                for (tenant, known) in &mut known {
+                    known.is_current &= stays(tenant);
+                }
                 known
             });
             self.credentials().retain(|_, (credential, _)| stays(&credential.tenant));
@@ -95,10 +102,12 @@ impl Live {
 
     /// A tenant's policy, compiled, where it is known.
     pub(crate) fn known_policy(&self, tenant: &Name) -> Option<Arc<Policy>> {
-        self.policies.load().get(tenant).cloned()
+        let policies = self.policies.load();
+        policies.get(tenant).filter(|known| known.is_current).map(|known| Arc::clone(&known.policy))
     }
 
-    /// A tenant's policy, compiled; read from the store when it isn't known.
+    /// A tenant's policy, compiled; where it isn't known, what differs from the last one known is read from the
+    /// store.
     pub(crate) async fn policy(&self, store: &dyn Store, tenant: &Name) -> Result<Arc<Policy>, Error> {
         if let Some(policy) = self.known_policy(tenant) {
             return Ok(policy);
@@ -109,36 +118,26 @@ impl Live {
             return Ok(policy);
         }
         let epoch = self.epoch.load(Ordering::Acquire);
-        let stored = store.policy(tenant).await?.ok_or_else(|| {
+        let last = self.policies.load().get(tenant).map(|known| Arc::clone(&known.policy));
+        let policy = versions::load(store, tenant, last.as_ref(), None).await?.ok_or_else(|| {
             tracing::error!(tenant = %tenant, "a tenant without a policy");
             Error::new(Reason::Internal, "the tenant has no policy; the server's log has the cause")
         })?;
-        let document = Document::parse(&stored.document).map_err(|faults| {
-            let fault = faults.first().map(ToString::to_string).unwrap_or_default();
-            Error::from(StoreError::Inconsistent {
-                table: "policies",
-                column: "document",
-                row: format!("{tenant}/{}", stored.version),
-                fault,
-            })
-        })?;
-        let policy = Arc::new(Policy::compile(&document, stored.version));
         self.policies.rcu(|known| {
             let mut known = HashMap::clone(known);
-            if self.epoch.load(Ordering::Acquire) == epoch {
-                known.insert(tenant.clone(), Arc::clone(&policy));
-            }
+            let is_current = self.epoch.load(Ordering::Acquire) == epoch;
+            known.insert(tenant.clone(), Known { policy: Arc::clone(&policy), is_current });
             known
         });
         Ok(policy)
     }
 
-    /// Forgets a tenant's policy that turned out to be stale.
+    /// Forgets that a tenant's policy is in force: it turned out to be stale.
     pub(crate) fn forget_policy(&self, tenant: &Name, version: u64) {
         self.policies.rcu(|known| {
             let mut known = HashMap::clone(known);
-            if known.get(tenant).is_some_and(|policy| policy.version() == version) {
-                known.remove(tenant);
+            if let Some(known) = known.get_mut(tenant).filter(|known| known.policy.version() == version) {
+                known.is_current = false;
             }
             known
         });

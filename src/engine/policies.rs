@@ -1,7 +1,13 @@
-//! Policies: replacing a tenant's document, and reading it.
+//! Policies: replacing a tenant's document, changing its directory, and reading both.
 //!
-//! A change is a new version, in force before it is acknowledged. Turning the workflow off cancels what is
-//! pending and revokes what is unspent, in the same transaction.
+//! A change is a new version, in force before it is acknowledged. It is worked out on the version in force, before
+//! its transaction, and again when another one came first. Turning the workflow off cancels what is pending and
+//! revokes what is unspent, in the same transaction.
+
+pub mod compare;
+pub mod directory;
+mod unfinished;
+pub mod versions;
 
 use std::sync::Arc;
 
@@ -11,17 +17,20 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Caller, Engine, Judged, Work, answers,
     error::{Error, Reason, Violation},
-    expire,
     rpc::Rpc,
 };
 use crate::{
     domain::{
-        approval::State,
+        approval::RequestKey,
         audit::Kind,
         hex,
         id::RequestId,
-        lifecycle,
-        policy::{document::Document, fault::Fault},
+        policy::{
+            Policy,
+            directory::{Change, Directory, Membership},
+            document::Document,
+            fault::Fault,
+        },
     },
     store::{Belonging, StoredPolicy},
 };
@@ -29,6 +38,9 @@ use crate::{
 /// How many unfinished approvals turning the workflow off ends: more than the settings let be pending together
 /// with the grants of as many.
 pub(super) const UNFINISHED_MAX: u32 = 1_000_000;
+
+/// How many changes of the directory an audit entry spells out.
+const RECORDED_CHANGES_MAX: usize = 20;
 
 /// A new policy.
 #[derive(Debug, Clone, Serialize)]
@@ -44,12 +56,12 @@ pub struct NewPolicy {
     pub request_id: Option<RequestId>,
 }
 
-/// What came of a new policy.
+/// What came of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// The version in force after it.
     pub version: u64,
-    /// Whether the document differs from the one before.
+    /// Whether anything differs from the version before.
     pub changed: bool,
     /// Pending approvals that were cancelled.
     pub cancelled_approvals: u32,
@@ -58,42 +70,81 @@ pub struct Applied {
 }
 
 impl Engine {
-    /// Replaces the policy of the caller's tenant, whole, all or nothing.
+    /// Replaces the policy of the caller's tenant, whole, all or nothing. A document that says users or departments
+    /// replaces the directory too.
     ///
     /// # Errors
     /// `POLICY_INVALID` with every fault, `STALE_POLICY_VERSION`.
     pub async fn apply_policy(&self, caller: &Arc<Caller>, new: NewPolicy) -> Result<Applied, Error> {
         // Who may not change the policy learns nothing about a document either.
-        self.admit(caller, Rpc::ApplyPolicy).await?;
-        if new.document.len() > self.limits.policy_bytes_max {
-            return Err(Error::field(
-                "document",
-                format!("is larger than {} bytes", self.limits.policy_bytes_max),
-            ));
+        let policy = self.admit(caller, Rpc::ApplyPolicy).await?;
+        self.check_length(&new.document)?;
+        let first = Next::of_document(&policy, &new.document)?;
+        let request = Asked {
+            expected_version: new.expected_version,
+            dry_run: new.dry_run,
+            request: answers::request_key(new.request_id, &new)?,
+        };
+        let document = new.document;
+        let work_out = move |policy: &Arc<Policy>| Next::of_document(policy, &document);
+        self.commit_version(caller, Rpc::ApplyPolicy, request, first, work_out).await
+    }
+
+    /// Reads a version of the policy of the caller's tenant, or the one in force.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when there is no such version.
+    pub async fn stored_policy(
+        &self,
+        caller: &Arc<Caller>,
+        version: Option<u64>,
+    ) -> Result<StoredPolicy, Error> {
+        self.admit(caller, Rpc::GetPolicy).await?;
+        let found = match version {
+            None => self.store.policy(caller.tenant()).await?,
+            // From itself on, no version has changes.
+            Some(version) => self
+                .store
+                .policy_since(caller.tenant(), version, Some(version))
+                .await?
+                .map(|step| step.policy),
+        };
+        found.ok_or_else(|| Error::not_found("policy version"))
+    }
+
+    fn check_length(&self, document: &str) -> Result<(), Error> {
+        let limit = self.limits.policy_bytes_max;
+        if document.len() > limit {
+            return Err(Error::field("document", format!("is larger than {limit} bytes")));
         }
-        let document = Document::parse(&new.document).map_err(|faults| invalid(&faults))?;
-        if document.tenant() != caller.tenant() {
-            let message =
-                format!("`tenant` must be `{}`, the tenant of the caller's credential", caller.tenant());
-            return Err(Error { reason: Reason::PolicyInvalid, ..Error::field("document", message) });
-        }
-        let request = answers::request_key(new.request_id, &new)?;
+        Ok(())
+    }
+
+    /// Commits a next version: as it was worked out first, or anew on the version that came between.
+    async fn commit_version(
+        &self,
+        caller: &Arc<Caller>,
+        rpc: Rpc,
+        asked: Asked,
+        first: Next,
+        work_out: impl Fn(&Arc<Policy>) -> Result<Next, Error>,
+    ) -> Result<Applied, Error> {
         let retention = self.limits.request_id_retention;
-        let change =
-            Arc::new(Change { belongings: belongings(&document), workflow: document.workflow(), new });
         self.commit(
             caller,
-            Rpc::ApplyPolicy,
-            |_| (),
-            move |mut work, ()| {
-                let change = Arc::clone(&change);
+            rpc,
+            move |policy| {
+                if policy.version() == first.before { Ok(first.clone()) } else { work_out(policy) }
+            },
+            move |mut work, next| {
+                let asked = asked.clone();
                 Box::pin(async move {
-                    if let Some(applied) = work.replay(Rpc::ApplyPolicy, request, retention).await? {
+                    if let Some(applied) = work.replay(rpc, asked.request, retention).await? {
                         return Ok(applied);
                     }
-                    let applied = change.apply(&mut work).await?;
-                    if !change.new.dry_run {
-                        work.keep(Rpc::ApplyPolicy, request, &applied).await?;
+                    let applied = next?.commit(&mut work, &asked).await?;
+                    if !asked.dry_run {
+                        work.keep(rpc, asked.request, &applied).await?;
                     }
                     Ok(applied)
                 })
@@ -101,102 +152,109 @@ impl Engine {
         )
         .await
     }
-
-    /// Reads the policy of the caller's tenant.
-    ///
-    /// # Errors
-    /// Those of every call.
-    pub async fn stored_policy(&self, caller: &Arc<Caller>) -> Result<StoredPolicy, Error> {
-        self.admit(caller, Rpc::GetPolicy).await?;
-        self.store.policy(caller.tenant()).await?.ok_or_else(|| Error::not_found("policy"))
-    }
 }
 
-/// A checked change, ready for its transaction.
-struct Change {
-    new: NewPolicy,
-    belongings: Vec<Belonging>,
+/// How a change is asked for, whatever it is.
+#[derive(Debug, Clone)]
+struct Asked {
+    expected_version: Option<u64>,
+    dry_run: bool,
+    request: Option<RequestKey>,
+}
+
+/// The next version, worked out on the one before it.
+#[derive(Debug, Clone)]
+struct Next {
+    before: u64,
+    /// The document, where it differs.
+    document: Option<Arc<str>>,
+    /// How the directory differs.
+    changes: Arc<[Change]>,
     workflow: bool,
 }
 
-impl Change {
-    async fn apply(&self, work: &mut Work<'_>) -> Judged<Applied> {
+impl Next {
+    fn of_document(policy: &Policy, text: &str) -> Result<Self, Error> {
+        let document = Document::parse_beside(text, policy.directory()).map_err(|faults| invalid(&faults))?;
+        if document.tenant() != policy.tenant() {
+            let message =
+                format!("`tenant` must be `{}`, the tenant of the caller's credential", policy.tenant());
+            return Err(Error { reason: Reason::PolicyInvalid, ..Error::field("document", message) });
+        }
+        let changes = document.directory().map(|after| policy.directory().changes_to(after));
+        Ok(Self {
+            before: policy.version(),
+            document: Some(text.into()),
+            changes: changes.unwrap_or_default().into(),
+            workflow: document.workflow(),
+        })
+    }
+
+    async fn commit(&self, work: &mut Work<'_>, asked: &Asked) -> Judged<Applied> {
         let in_force = work.policy.version();
-        if self.new.expected_version.is_some_and(|expected| expected != in_force) {
+        if asked.expected_version.is_some_and(|expected| expected != in_force) {
             let message = format!("the policy is at version {in_force}; read it again");
             return Err(Error::new(Reason::StalePolicyVersion, message)
                 .with("version", in_force.to_string())
                 .into());
         }
         let tenant = work.tenant();
-        let changed = work.tx.document(&tenant).await?.as_deref() != Some(self.new.document.as_str());
+        let stored = work.tx.document(&tenant).await?;
+        let document = self.document.as_deref().filter(|text| stored.as_deref() != Some(*text));
+        let changed = document.is_some() || !self.changes.is_empty();
         let mut applied = Applied { version: in_force, changed, cancelled_approvals: 0, revoked_grants: 0 };
         let turns_off = !self.workflow && work.policy.workflow();
-        if self.new.dry_run && turns_off {
-            let now = work.tx.now();
-            let unfinished = work.tx.unfinished(&tenant, now, UNFINISHED_MAX).await?;
-            let pending = unfinished.iter().filter(|approval| approval.state == State::Pending).count();
-            applied.cancelled_approvals = u32::try_from(pending).unwrap_or(u32::MAX);
-            applied.revoked_grants = u32::try_from(unfinished.len() - pending).unwrap_or(u32::MAX);
+        if asked.dry_run && turns_off {
+            (applied.cancelled_approvals, applied.revoked_grants) = unfinished::count(work).await?;
         }
-        if self.new.dry_run || !changed {
+        if asked.dry_run || !changed {
             return Ok(applied);
         }
         let by = work.caller.user().clone();
-        applied.version = work.tx.replace_policy(&tenant, &self.new.document, Some(&by)).await?;
-        work.tx.add_belongings(&tenant, &self.belongings, Some(&by)).await?;
+        applied.version = work.tx.next_policy_version(&tenant, document, Some(&by)).await?;
+        work.tx.change_directory(&tenant, &self.changes).await?;
+        work.tx.add_belongings(&tenant, &belongings(&self.changes), Some(&by)).await?;
         if turns_off {
-            (applied.cancelled_approvals, applied.revoked_grants) = end_unfinished(work).await?;
+            (applied.cancelled_approvals, applied.revoked_grants) = unfinished::end(work).await?;
         }
-        let mut entry = work.entry(Kind::PolicyChanged);
-        entry.policy_version = Some(applied.version);
-        entry.details.insert("workflow".into(), if self.workflow { "on" } else { "off" }.into());
-        entry.details.insert("document_sha256".into(), hex::encode(&Sha256::digest(&self.new.document)));
-        work.tx.append(entry);
+        self.record(work, applied.version, document);
         Ok(applied)
     }
-}
 
-/// Cancels what is pending and revokes what is unspent, because no human is asked any more.
-async fn end_unfinished(work: &mut Work<'_>) -> Judged<(u32, u32)> {
-    const REASON: &str = "the approval workflow was turned off";
-    let (tenant, now) = (work.tenant(), work.tx.now());
-    let by = work.caller.user().clone();
-    let (mut cancelled, mut revoked) = (0, 0);
-    let unfinished = work.tx.unfinished(&tenant, now, UNFINISHED_MAX).await?;
-    for approval in unfinished {
-        let (step, kind) = match approval.state {
-            State::Pending if approval.is_overdue(now) => {
-                expire::in_transaction(work.tx, approval, false).await?;
-                continue;
-            }
-            State::Pending => {
-                cancelled += 1;
-                (
-                    lifecycle::cancel(approval.clone(), Some(by.clone()), REASON.into(), now),
-                    Kind::ApprovalCancelled,
-                )
-            }
-            _ => {
-                revoked += 1;
-                (
-                    lifecycle::revoke(approval.clone(), Some(by.clone()), REASON.into(), now),
-                    Kind::GrantRevoked,
-                )
-            }
-        };
-        let (ended, event) = step.map_err(|fault| super::decide::refusal(&approval, fault))?;
-        work.tx.update_approval(&approval, &ended, Some(&event)).await?;
-        let mut entry = super::decide::about(work, kind, &ended);
-        entry.message = Some(REASON.into());
+    fn record(&self, work: &mut Work<'_>, version: u64, document: Option<&str>) {
+        let mut entry = work.entry(Kind::PolicyChanged);
+        entry.policy_version = Some(version);
+        if let Some(document) = document {
+            entry.details.insert("workflow".into(), if self.workflow { "on" } else { "off" }.into());
+            entry.details.insert("document_sha256".into(), hex::encode(&Sha256::digest(document)));
+        }
+        if !self.changes.is_empty() {
+            entry.details.insert("directory_changes".into(), self.changes.len().to_string());
+            let told = self.changes.iter().take(RECORDED_CHANGES_MAX).map(ToString::to_string);
+            entry.details.insert("directory".into(), told.collect::<Vec<_>>().join("; "));
+        }
         work.tx.append(entry);
     }
-    Ok((cancelled, revoked))
 }
 
-/// Who belongs to what, as a document has it.
-pub(crate) fn belongings(document: &Document) -> Vec<Belonging> {
-    document.belongings().map(|(user, to)| Belonging { user, to }).collect()
+/// Who belongs to what after changes and may not have before, for who made it.
+pub(crate) fn belongings(changes: &[Change]) -> Vec<Belonging> {
+    let belonging = |change: &Change| match change {
+        Change::User { user, .. } => Some(Belonging { user: user.clone(), to: String::new() }),
+        Change::Belongs(Membership::Department { user, department }) => {
+            Some(Belonging { user: user.clone(), to: format!("department:{department}") })
+        }
+        Change::Belongs(Membership::UserRole { user, role }) => {
+            Some(Belonging { user: user.clone(), to: format!("role:{role}") })
+        }
+        _ => None,
+    };
+    changes.iter().filter_map(belonging).collect()
+}
+
+/// Everything that a document's directory has, as changes of an empty one.
+pub(crate) fn whole_directory(document: &Document) -> Vec<Change> {
+    document.directory().map(|after| Directory::default().changes_to(after)).unwrap_or_default()
 }
 
 /// The refusal of a document, with every fault.

@@ -3,7 +3,7 @@
 //! What a caller may not see isn't there: one message for absent and hidden. What is overdue is expired before
 //! it is shown.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
@@ -97,7 +97,8 @@ pub(crate) struct Paging {
     question: [u8; 8],
 }
 
-const TOKEN_BYTES: usize = 8 + 8 + 16;
+/// The bytes of a place in a list by time: time and id.
+const TOKEN_BYTES: usize = 8 + 16;
 
 impl Paging {
     /// The store's page, with one item more to see whether there is one.
@@ -124,7 +125,43 @@ impl Paging {
     }
 }
 
+/// A page of a list by name.
+pub(crate) struct NamePaging {
+    limit: usize,
+    after: Option<String>,
+    question: [u8; 8],
+}
+
+impl NamePaging {
+    /// Cuts the page out of the whole; the token of the next page, empty at the end.
+    pub(crate) fn cut<'a>(&self, names: BTreeSet<&'a Name>) -> (Vec<&'a Name>, String) {
+        let follows = |name: &&Name| self.after.as_ref().is_none_or(|after| name.as_str() > after.as_str());
+        let mut found: Vec<&Name> = names.into_iter().filter(follows).take(self.limit + 1).collect();
+        if found.len() <= self.limit {
+            return (found, String::new());
+        }
+        found.truncate(self.limit);
+        let last = found.last().map(|name| name.as_bytes()).unwrap_or_default();
+        let token = URL_SAFE_NO_PAD.encode([self.question.as_slice(), last].concat());
+        (found, token)
+    }
+}
+
 impl Engine {
+    /// Reads what page of a list by name a request asks for. A token is good for the question it was given to.
+    ///
+    /// # Errors
+    /// `FIELD_INVALID` for a negative size; `PAGE_TOKEN_INVALID`.
+    pub(crate) fn page_of_names(
+        &self,
+        page: &PageToken,
+        question: &impl Serialize,
+    ) -> Result<NamePaging, Error> {
+        let first = self.page(&PageToken { size: page.size, token: String::new() }, question)?;
+        let after = if page.token.is_empty() { None } else { Some(name_after(&page.token, first.question)?) };
+        Ok(NamePaging { limit: first.limit, after, question: first.question })
+    }
+
     /// Reads what page a request asks for. A token is good for the question it was given to, and no other.
     ///
     /// # Errors
@@ -356,21 +393,32 @@ fn weight(view: &ApprovalView) -> usize {
 }
 
 fn cursor(token: &str, question: [u8; 8]) -> Result<Cursor, Error> {
-    let fault = || {
-        Error::new(
-            Reason::PageTokenInvalid,
-            "this `page_token` was not given to this question; ask for the first page",
-        )
-    };
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| fault())?;
-    let bytes: [u8; TOKEN_BYTES] = bytes.try_into().map_err(|_| fault())?;
-    let (asked, rest) = bytes.split_first_chunk::<8>().ok_or_else(fault)?;
-    let (time, id) = rest.split_first_chunk::<8>().ok_or_else(fault)?;
-    if *asked != question {
-        return Err(fault());
-    }
+    let bytes: [u8; TOKEN_BYTES] = place(token, question)?.try_into().map_err(|_| foreign_token())?;
+    let (time, id) = bytes.split_first_chunk::<8>().ok_or_else(foreign_token)?;
     Ok(Cursor {
         create_time: Timestamp::from_micros(i64::from_be_bytes(*time)),
-        id: id.try_into().map_err(|_| fault())?,
+        id: id.try_into().map_err(|_| foreign_token())?,
     })
+}
+
+/// The name after which a page of a list by name begins.
+fn name_after(token: &str, question: [u8; 8]) -> Result<String, Error> {
+    String::from_utf8(place(token, question)?).map_err(|_| foreign_token())
+}
+
+/// The place that a token stands for, if it was given to this question.
+fn place(token: &str, question: [u8; 8]) -> Result<Vec<u8>, Error> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| foreign_token())?;
+    match bytes.split_first_chunk::<8>() {
+        Some((asked, place)) if *asked == question => Ok(place.to_vec()),
+        _ => Err(foreign_token()),
+    }
+}
+
+/// The refusal of a token that was given to another question, or to nobody.
+pub(crate) fn foreign_token() -> Error {
+    Error::new(
+        Reason::PageTokenInvalid,
+        "this `page_token` was not given to this question; ask for the first page",
+    )
 }

@@ -39,6 +39,9 @@ rpcs! {
     GateService { AuthorizeTool, RequestApproval, CancelApproval, ReportOutcome }
     ReviewService { Decide, GetApproval, ListApprovals, ListGrants, RevokeGrant }
     AuditService { AuditQuery, VerifyAudit, GetCheckpoint }
-    PolicyService { ApplyPolicy, GetPolicy, ExplainDecision }
+    PolicyService {
+        ApplyPolicy, GetPolicy, ListPolicyVersions, ComparePolicies, ExplainDecision,
+        ChangeDirectory, ListUsers, ListDepartments,
+    }
     CredentialService { CreateToken, ListTokens, RevokeToken }
 }

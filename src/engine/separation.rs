@@ -4,13 +4,13 @@
 //! that the policy names, every human whose user, credential or membership one of them made, directly or
 //! through others they made. No role is exempt.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use crate::{
     domain::{
         approval::{self, Approval},
         name::Name,
-        policy::{Policy, document::UserKind, eval::Verdict, stage::Stage},
+        policy::{Policy, eval::Verdict, stage::Stage},
         requirement,
     },
     store::{StoreError, Through, Transaction},
@@ -43,13 +43,8 @@ pub(crate) async fn is_made_by(
 
 /// Who could ever approve: humans eligible for one of the stages, but for the interested.
 pub(crate) fn candidates(policy: &Policy, stages: &[Stage], interested: &[Name]) -> Vec<Name> {
-    policy
-        .users()
-        .filter(|user| user.kind() == UserKind::Human && user.is_enabled())
-        .filter(|user| !interested.contains(user.name()))
-        .filter(|user| stages.iter().any(|stage| policy.eligible(user.name(), stage)))
-        .map(|user| user.name().clone())
-        .collect()
+    let eligible: BTreeSet<&Name> = stages.iter().flat_map(|stage| policy.eligible_users(stage)).collect();
+    eligible.into_iter().filter(|user| !interested.contains(user)).cloned().collect()
 }
 
 /// Whether the stages could ever be met by the candidates; with `lineage_checked`, by those of them whom none

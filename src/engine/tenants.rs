@@ -9,14 +9,14 @@ use super::{
     credentials::{self, Secret},
     error::{Error, Reason},
     fresh,
-    policies::{belongings, invalid},
+    policies::{belongings, invalid, whole_directory},
 };
 use crate::{
     domain::{
         audit::{Entry, Kind},
         id::CredentialId,
         name::Name,
-        policy::document::Document,
+        policy::{directory::Change, document::Document},
         principal::{Credential, Limits},
     },
     store::{self, Store},
@@ -59,7 +59,9 @@ pub async fn create(store: &dyn Store, tenant: NewTenant) -> Result<bool, Error>
             if !tx.insert_tenant(name, &tenant.document).await? {
                 return Ok(false);
             }
-            tx.add_belongings(name, &belongings(document), None).await?;
+            let directory = whole_directory(document);
+            tx.change_directory(name, &directory).await?;
+            tx.add_belongings(name, &belongings(&directory), None).await?;
             let mut entry = Entry::new(Kind::TenantCreated, Some(name.clone()));
             entry.policy_version = Some(1);
             tx.append(entry);
@@ -82,6 +84,27 @@ pub async fn create(store: &dyn Store, tenant: NewTenant) -> Result<bool, Error>
     })
     .await?;
     Ok(is_new)
+}
+
+/// Writes the users and departments of a tenant's document into its directory, where it has none: a database of a
+/// version before there was a directory has them in the document alone.
+///
+/// # Errors
+/// `POLICY_INVALID`, and those of the store.
+pub async fn adopt_directory(store: &dyn Store, tenant: &Name) -> Result<(), Error> {
+    let Some(step) = store.policy_since(tenant, 0, None).await? else { return Ok(()) };
+    if !step.changes.is_empty() {
+        return Ok(());
+    }
+    let document = Document::parse(&step.policy.document).map_err(|faults| invalid(&faults))?;
+    let directory: Arc<[Change]> = whole_directory(&document).into();
+    let tenant = tenant.clone();
+    store::write(store, move |tx| {
+        let (directory, tenant) = (Arc::clone(&directory), tenant.clone());
+        Box::pin(async move { tx.change_directory(&tenant, &directory).await })
+    })
+    .await?;
+    Ok(())
 }
 
 /// The built-in policy, or any other document, for the tenant of that name: only its `tenant` line is changed.

@@ -2,6 +2,8 @@
 
 pub(super) mod approval;
 pub(super) mod audit;
+pub(super) mod difference;
+pub(super) mod directory;
 
 use std::time::Duration;
 

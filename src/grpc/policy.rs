@@ -4,11 +4,19 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     Shared, caller,
-    convert::{self, approval as wire},
+    convert::{self, approval as wire, difference, directory},
 };
 use crate::{
     domain::policy::user::MatchedPermission,
-    engine::{explain::Explained, policies::NewPolicy},
+    engine::{
+        explain::Explained,
+        policies::{
+            NewPolicy,
+            compare::Side,
+            directory::{NewEdits, UserFilter},
+            versions::PolicyVersion,
+        },
+    },
     proto::v1::{self, policy_service_server::PolicyService},
 };
 
@@ -24,7 +32,7 @@ impl PolicyService for Policy {
         let (caller, asked) = (caller(&request)?, request.into_inner());
         let new = NewPolicy {
             document: asked.document,
-            expected_version: Some(asked.expected_version).filter(|version| *version != 0),
+            expected_version: version(asked.expected_version),
             dry_run: asked.dry_run,
             request_id: convert::request_id(&asked.request_id)?,
         };
@@ -41,12 +49,92 @@ impl PolicyService for Policy {
         &self,
         request: Request<v1::GetPolicyRequest>,
     ) -> Result<Response<v1::GetPolicyResponse>, Status> {
-        let policy = self.0.engine.stored_policy(&caller(&request)?).await?;
+        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let policy = self.0.engine.stored_policy(&caller, version(asked.version)).await?;
         Ok(Response::new(v1::GetPolicyResponse {
             document: policy.document,
             version: policy.version,
-            apply_time: Some(convert::time(policy.apply_time)),
-            applied_by: policy.applied_by.map(|by| by.to_string()).unwrap_or_default(),
+            apply_time: Some(convert::time(policy.change_time)),
+            applied_by: policy.changed_by.map(|by| by.to_string()).unwrap_or_default(),
+            document_version: policy.document_version,
+        }))
+    }
+
+    async fn list_policy_versions(
+        &self,
+        request: Request<v1::ListPolicyVersionsRequest>,
+    ) -> Result<Response<v1::ListPolicyVersionsResponse>, Status> {
+        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let page = convert::page(asked.page_size, asked.page_token);
+        let listed = self.0.engine.list_policy_versions(&caller, page).await?;
+        Ok(Response::new(v1::ListPolicyVersionsResponse {
+            versions: listed.versions.into_iter().map(listed_version).collect(),
+            next_page_token: listed.before.map(|before| before.to_string()).unwrap_or_default(),
+        }))
+    }
+
+    async fn compare_policies(
+        &self,
+        request: Request<v1::ComparePoliciesRequest>,
+    ) -> Result<Response<v1::ComparePoliciesResponse>, Status> {
+        use v1::compare_policies_request::After;
+        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let before = version(asked.before_version).map_or(Side::InForce, Side::Version);
+        let after = match asked.after {
+            None => Side::InForce,
+            Some(After::AfterVersion(number)) => version(number).map_or(Side::InForce, Side::Version),
+            Some(After::AfterDocument(document)) => Side::Draft(document),
+        };
+        let compared = self.0.engine.compare_policies(&caller, before, after).await?;
+        Ok(Response::new(difference::compared(compared)))
+    }
+
+    async fn change_directory(
+        &self,
+        request: Request<v1::ChangeDirectoryRequest>,
+    ) -> Result<Response<v1::ChangeDirectoryResponse>, Status> {
+        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let new = NewEdits {
+            edits: directory::edits(asked.edits)?,
+            expected_version: version(asked.expected_version),
+            dry_run: asked.dry_run,
+            request_id: convert::request_id(&asked.request_id)?,
+        };
+        let applied = self.0.engine.change_directory(&caller, new).await?;
+        Ok(Response::new(v1::ChangeDirectoryResponse { version: applied.version, changed: applied.changed }))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<v1::ListUsersRequest>,
+    ) -> Result<Response<v1::ListUsersResponse>, Status> {
+        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let filter = UserFilter {
+            user: convert::optional_name("user", &asked.user)?,
+            role: convert::optional_name("role", &asked.role)?,
+            department: convert::optional_name("department", &asked.department)?,
+            prefix: asked.prefix,
+        };
+        let page = convert::page(asked.page_size, asked.page_token);
+        let listed = self.0.engine.list_users(&caller, filter, page).await?;
+        Ok(Response::new(v1::ListUsersResponse {
+            users: listed.items.into_iter().map(directory::user).collect(),
+            next_page_token: listed.next_page_token,
+            policy_version: listed.policy_version,
+        }))
+    }
+
+    async fn list_departments(
+        &self,
+        request: Request<v1::ListDepartmentsRequest>,
+    ) -> Result<Response<v1::ListDepartmentsResponse>, Status> {
+        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let page = convert::page(asked.page_size, asked.page_token);
+        let listed = self.0.engine.list_departments(&caller, page).await?;
+        Ok(Response::new(v1::ListDepartmentsResponse {
+            departments: listed.items.into_iter().map(directory::department).collect(),
+            next_page_token: listed.next_page_token,
+            policy_version: listed.policy_version,
         }))
     }
 
@@ -54,10 +142,31 @@ impl PolicyService for Policy {
         &self,
         request: Request<v1::ExplainDecisionRequest>,
     ) -> Result<Response<v1::ExplainDecisionResponse>, Status> {
+        use v1::explain_decision_request::Policy::{DraftDocument, PolicyVersion};
         let (caller, asked) = (caller(&request)?, request.into_inner());
         let call = convert::tool_request(asked.subject, asked.call)?;
-        let explained = self.0.engine.explain(&caller, call).await?;
+        let against = match asked.policy {
+            None => Side::InForce,
+            Some(PolicyVersion(number)) => version(number).map_or(Side::InForce, Side::Version),
+            Some(DraftDocument(document)) => Side::Draft(document),
+        };
+        let explained = self.0.engine.explain(&caller, call, against).await?;
         Ok(Response::new(explanation(explained)))
+    }
+}
+
+/// A version from the wire; 0 means none in particular.
+fn version(number: u64) -> Option<u64> {
+    Some(number).filter(|number| *number != 0)
+}
+
+fn listed_version(version: PolicyVersion) -> v1::PolicyVersion {
+    v1::PolicyVersion {
+        version: version.version,
+        document_version: version.document_version,
+        directory_changes: version.directory_changes,
+        change_time: Some(convert::time(version.change_time)),
+        changed_by: version.changed_by.map(|by| by.to_string()).unwrap_or_default(),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     },
     engine::{
         credentials::Secret,
+        policies::versions,
         rpc::Rpc,
         tenants::{self, NewTenant, document_with_workflow},
     },
@@ -35,6 +36,9 @@ pub(super) const FIRST_USERS: [&str; 2] = ["gate", "admin_user"];
 pub(super) async fn run(config: &Config, directory: &Directory, store: &dyn Store) -> anyhow::Result<()> {
     let existing = store.tenants().await.context("cannot read the database")?;
     if !existing.is_empty() {
+        for tenant in &existing {
+            tenants::adopt_directory(store, tenant).await?;
+        }
         return differences(config, &existing, store).await;
     }
     let document = match &config.server.policy {
@@ -74,7 +78,10 @@ pub(super) async fn run(config: &Config, directory: &Directory, store: &dyn Stor
 /// Reads and compiles a policy, with its faults as one error.
 pub(super) fn checked(document: &str) -> anyhow::Result<Policy> {
     match Document::parse(document) {
-        Ok(parsed) => Ok(Policy::compile(&parsed, 1)),
+        Ok(parsed) => {
+            let directory = parsed.directory().cloned().unwrap_or_default();
+            Ok(Policy::compile(&parsed, directory, 1))
+        }
         Err(faults) => {
             let faults: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();
             bail!("the policy is not valid:\n{}", faults.join("\n"))
@@ -132,8 +139,10 @@ fn read(path: &Path) -> anyhow::Result<Secret> {
 /// Says where a setting and a stored policy differ; the policy stays as it is.
 async fn differences(config: &Config, tenants: &[Name], store: &dyn Store) -> anyhow::Result<()> {
     for tenant in tenants {
-        let Some(stored) = store.policy(tenant).await.context("cannot read the database")? else { continue };
-        let policy = checked(&stored.document).with_context(|| format!("the stored policy of `{tenant}`"))?;
+        let loaded = versions::load(store, tenant, None, None).await;
+        let Some(policy) = loaded.with_context(|| format!("the stored policy of `{tenant}`"))? else {
+            continue;
+        };
         if policy.workflow() != config.approval.workflow_enabled {
             tracing::warn!(
                 tenant = %tenant,

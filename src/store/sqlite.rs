@@ -23,7 +23,8 @@ use self::{
     writer::{Message, Writer},
 };
 use super::{
-    ApprovalFilter, OnCommit, Operation, Page, Store, StoreError, StoredPolicy, Versions, options::Options,
+    ApprovalFilter, OnCommit, Operation, Page, PolicyStep, PolicyVersion, Store, StoreError, StoredPolicy,
+    Versions, options::Options,
 };
 use crate::{
     clock::Clock,
@@ -45,6 +46,7 @@ mod change;
 pub(super) mod connection;
 pub(super) mod copy;
 mod credentials;
+mod directory;
 mod fault;
 pub(super) mod inspect;
 mod migration;
@@ -182,6 +184,24 @@ impl Store for SqliteStore {
 
     async fn policy(&self, tenant: &Name) -> Result<Option<StoredPolicy>, StoreError> {
         self.reader.policy(tenant).await
+    }
+
+    async fn policy_since(
+        &self,
+        tenant: &Name,
+        since: u64,
+        version: Option<u64>,
+    ) -> Result<Option<PolicyStep>, StoreError> {
+        self.reader.policy_since(tenant, since, version).await
+    }
+
+    async fn policy_versions(
+        &self,
+        tenant: &Name,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<PolicyVersion>, StoreError> {
+        self.reader.policy_versions(tenant, before, limit).await
     }
 
     async fn credential_by_hash(&self, hash: &[u8; 32]) -> Result<Option<(Credential, u64)>, StoreError> {

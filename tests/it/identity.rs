@@ -80,7 +80,7 @@ async fn nothing_but_health_answers_without_a_credential() {
             .map(drop),
         list(&channel, MetadataMap::new()).await,
         AuditServiceClient::new(channel.clone()).audit_query(AuditQueryRequest::default()).await.map(drop),
-        PolicyServiceClient::new(channel.clone()).get_policy(GetPolicyRequest {}).await.map(drop),
+        PolicyServiceClient::new(channel.clone()).get_policy(GetPolicyRequest::default()).await.map(drop),
         CredentialServiceClient::new(channel.clone())
             .list_tokens(ListTokensRequest::default())
             .await
@@ -335,7 +335,7 @@ async fn nothing_crosses_between_tenants() {
     let answer = crate::harness::apply(&other_admin, &off).await.unwrap();
     assert_eq!((answer.cancelled_approvals, answer.revoked_grants), (0, 1));
     assert_eq!(pending(&admin).await, [mine.approval_id.as_str()], "a policy stays in its tenant");
-    let policy = admin.policy().get_policy(GetPolicyRequest {}).await.unwrap().into_inner();
+    let policy = admin.policy().get_policy(GetPolicyRequest::default()).await.unwrap().into_inner();
     assert!(policy.document.contains("tenant: default") && policy.version == 1);
     let users = async |by: &Client| {
         let found = by.credentials().list_tokens(ListTokensRequest::default()).await.unwrap().into_inner();

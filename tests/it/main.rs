@@ -8,6 +8,7 @@ mod audit;
 mod bad_input;
 #[cfg(test)]
 mod deploy;
+mod directory;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]

@@ -32,7 +32,7 @@ fn role_taken() -> String {
 }
 
 async fn policy(admin: &Client) -> GetPolicyResponse {
-    admin.policy().get_policy(GetPolicyRequest {}).await.unwrap().into_inner()
+    admin.policy().get_policy(GetPolicyRequest::default()).await.unwrap().into_inner()
 }
 
 async fn applied(admin: &Client, request: ApplyPolicyRequest) -> Result<ApplyPolicyResponse, Status> {

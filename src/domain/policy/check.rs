@@ -3,29 +3,36 @@
 //! A fault doesn't stop the check: the faulty piece is left out, and the rest is looked at too. What is
 //! returned is whole or nothing.
 
+mod directory;
 mod stage;
 mod tool;
 mod word;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_saphyr::{Location, Spanned};
 
-use self::word::Known;
 use super::{
-    document::{
-        Approvals, DEPARTMENT_DEPTH_MAX, DEPARTMENTS_MAX, DepartmentEntry, Document, Mode, PermissionEntry,
-        REJECTIONS_MAX, ROLES_MAX, RoleEntry, USERS_MAX, UserEntry, UserKind,
-    },
+    directory::Directory,
+    document::{Approvals, Document, Mode, PermissionEntry, REJECTIONS_MAX, ROLES_MAX, RoleEntry},
     fault::{FAULTS_MAX, Fault, quote, step},
     resource::{Effect, Resource},
-    yaml::{Entries, RawApprovals, RawDepartment, RawDocument, RawRole, RawUser, Text},
+    yaml::{Entries, RawApprovals, RawDocument, RawRole, Text},
 };
 use crate::domain::{name::Name, sensitivity::Sensitivity};
 
 /// Checks everything but whether somebody can still change the policy, which needs it compiled.
-pub(super) fn check(raw: &RawDocument) -> Result<Document, Vec<Fault>> {
-    let mut checker = Checker::new(raw);
+pub(super) fn check(raw: &RawDocument, stored: &Directory) -> Result<Document, Vec<Fault>> {
+    let is_whole = raw.users.is_some() || raw.departments.is_some();
+    finish(Checker::new(raw, if is_whole { Beside::Nothing } else { Beside::Stored(stored) }), raw)
+}
+
+/// Checks a document without looking at what it says of users and departments that it doesn't define.
+pub(super) fn check_stored(raw: &RawDocument) -> Result<Document, Vec<Fault>> {
+    finish(Checker::new(raw, Beside::Anything), raw)
+}
+
+fn finish<'a>(mut checker: Checker<'a>, raw: &'a RawDocument) -> Result<Document, Vec<Fault>> {
     let document = checker.document(raw);
     match document {
         Some(document) if checker.faults.is_empty() => Ok(document),
@@ -35,30 +42,42 @@ pub(super) fn check(raw: &RawDocument) -> Result<Document, Vec<Fault>> {
 
 /// The fault of a document after which nobody could change the policy.
 pub(super) fn lock_out(raw: &RawDocument) -> Fault {
-    let at = raw.users.0.first().map_or(Location::UNKNOWN, |(name, _)| name.referenced);
     let message = "would lock every administrator out: no enabled HUMAN user holds \
                    `callgate.PolicyService.ApplyPolicy` with code USE; give a user a role that allows it";
-    Fault::new(at, "users".to_owned(), message.to_owned())
+    Fault::new(Checker::at_users(raw), "users".to_owned(), message.to_owned())
 }
 
-/// Gathers faults; knows which names the document defines.
+/// Where the users and departments are that a document names and doesn't define.
+#[derive(Clone, Copy)]
+enum Beside<'a> {
+    /// Nowhere: the document says them all.
+    Nothing,
+    /// In the directory that is stored.
+    Stored(&'a Directory),
+    /// Wherever: a past version's directory isn't at hand.
+    Anything,
+}
+
+/// Gathers faults; knows which names the document defines, and where the others are.
 struct Checker<'a> {
     faults: Vec<Fault>,
     users: BTreeSet<&'a str>,
     departments: BTreeSet<&'a str>,
     roles: BTreeSet<&'a str>,
+    beside: Beside<'a>,
 }
 
 impl<'a> Checker<'a> {
-    fn new(raw: &'a RawDocument) -> Self {
-        fn keys<T>(entries: &Entries<T>) -> BTreeSet<&str> {
-            entries.0.iter().map(|(key, _)| key.value.as_str()).collect()
+    fn new(raw: &'a RawDocument, beside: Beside<'a>) -> Self {
+        fn keys<T>(entries: Option<&Entries<T>>) -> BTreeSet<&str> {
+            entries.into_iter().flat_map(|entries| &entries.0).map(|(key, _)| key.value.as_str()).collect()
         }
         Self {
             faults: Vec::new(),
-            users: keys(&raw.users),
-            departments: keys(&raw.departments),
-            roles: keys(&raw.roles),
+            users: keys(raw.users.as_ref()),
+            departments: keys(raw.departments.as_ref()),
+            roles: keys(Some(&raw.roles)),
+            beside,
         }
     }
 
@@ -75,10 +94,9 @@ impl<'a> Checker<'a> {
         let threshold = self.sensitivity(raw.threshold.as_ref(), "threshold").unwrap_or(Sensitivity::High);
         let workflow = raw.workflow.unwrap_or(true);
         let approvals = self.approvals(raw.approvals.as_ref());
-        let users = self.entries(&raw.users, "users", USERS_MAX, Self::user);
-        let departments = self.entries(&raw.departments, "departments", DEPARTMENTS_MAX, Self::department);
-        self.department_tree(&raw.departments);
+        let directory = self.directory(raw);
         let roles = self.entries(&raw.roles, "roles", ROLES_MAX, Self::role);
+        self.held_roles_stay(raw);
         let tools = self.tools(&raw.tools);
         let stages = self.stages(&raw.stages);
         if workflow {
@@ -90,8 +108,7 @@ impl<'a> Checker<'a> {
             threshold,
             workflow,
             approvals,
-            users,
-            departments,
+            directory,
             roles,
             tools,
             stages,
@@ -137,59 +154,6 @@ impl<'a> Checker<'a> {
             made_by_from: self
                 .sensitivity(raw.made_by_from.as_ref(), "approvals.made_by_from")
                 .unwrap_or(Sensitivity::Critical),
-        }
-    }
-
-    fn user(&mut self, raw: &RawUser, path: &str) -> UserEntry {
-        let kinds = UserKind::ALL.map(|kind| (kind.as_str(), kind));
-        UserEntry {
-            kind: self
-                .word(raw.kind.as_ref(), &format!("{path}.kind"), "kind", &kinds)
-                .unwrap_or(UserKind::Human),
-            enabled: raw.enabled.unwrap_or(true),
-            roles: self.references(Known::Role, &raw.roles, &format!("{path}.roles")),
-        }
-    }
-
-    fn department(&mut self, raw: &RawDepartment, path: &str) -> DepartmentEntry {
-        let parent = raw.parent.as_ref();
-        DepartmentEntry {
-            parent: parent
-                .and_then(|text| self.reference(Known::Department, text, || format!("{path}.parent"))),
-            members: self.references(Known::User, &raw.members, &format!("{path}.members")),
-            roles: self.references(Known::Role, &raw.roles, &format!("{path}.roles")),
-        }
-    }
-
-    /// Departments must form trees of bounded height. Each is climbed from; a cycle is told once for each
-    /// department on it, at its `parent`.
-    fn department_tree(&mut self, departments: &Entries<RawDepartment>) {
-        let parents: HashMap<&str, &Text> = departments
-            .0
-            .iter()
-            .filter_map(|(key, department)| Some((key.value.as_str(), department.parent.as_ref()?)))
-            .collect();
-        for (key, department) in &departments.0 {
-            let Some(parent) = &department.parent else { continue };
-            let path = format!("departments{}.parent", step(&key.value));
-            let mut above = parent.value.as_str();
-            let mut height = 2;
-            while let Some(next) = parents.get(above).filter(|_| above != key.value) {
-                above = next.value.as_str();
-                height += 1;
-                if height > DEPARTMENT_DEPTH_MAX {
-                    break;
-                }
-            }
-            if above == key.value {
-                let message =
-                    format!("{} is its own ancestor; departments must not form a circle", quote(above));
-                self.fault(parent.referenced, &path, message);
-            } else if height > DEPARTMENT_DEPTH_MAX {
-                let message =
-                    format!("is nested deeper than {DEPARTMENT_DEPTH_MAX} departments, or in a circle");
-                self.fault(parent.referenced, &path, message);
-            }
         }
     }
 

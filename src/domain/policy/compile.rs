@@ -1,28 +1,27 @@
 //! From a document to a policy that answers quickly.
 //!
-//! Total: a name that refers to nothing gives nothing, and a circle of departments ends where it closes, so
-//! that even a document that was never checked compiles to a policy that fails closed.
+//! Total: a name that refers to nothing gives nothing, so that even a document that was never checked compiles to
+//! a policy that fails closed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use super::{
-    Policy, Tool,
-    document::{Document, ToolEntry, UserEntry},
+    document::{Document, ToolEntry},
     pattern::{Pattern, PatternMap},
     resource::tool_key,
+    rights::{Keyring, Role},
+    rulebook::{Rulebook, Tool},
     stage::Stage,
-    user::{HeldRole, Role, User},
 };
 use crate::domain::{name::Name, sensitivity::Sensitivity};
 
-pub(super) fn compile(document: &Document, version: u64) -> Policy {
-    let users_in_order = users(document);
+pub(super) fn compile(document: &Document) -> Rulebook {
     let approvals = &document.approvals;
-    Policy {
-        version,
+    let mut keyring = Keyring::default();
+    Rulebook {
         tenant: document.tenant.clone(),
         mode: document.mode,
         threshold: document.threshold,
@@ -31,76 +30,17 @@ pub(super) fn compile(document: &Document, version: u64) -> Policy {
         rejections: approvals.rejections,
         reason_required: approvals.reason_required.clone(),
         made_by_from: approvals.made_by_from,
-        users: users_in_order.iter().map(|user| (user.name.clone(), Arc::clone(user))).collect(),
-        users_in_order,
+        roles: roles(document, &mut keyring),
+        keyring,
         tools: tools(&document.tools),
         tool_entries: document.tools.clone(),
         stages: stages(document),
     }
 }
 
-fn users(document: &Document) -> Vec<Arc<User>> {
-    let roles: HashMap<&Name, Arc<Role>> =
-        document.roles.iter().map(|(name, entry)| (name, Arc::new(Role::new(name.clone(), entry)))).collect();
-    let departments = memberships(document);
-    let none = BTreeSet::new();
-    document
-        .users
-        .iter()
-        .map(|(name, entry)| {
-            let departments = departments.get(name).unwrap_or(&none);
-            Arc::new(user(document, &roles, name, entry, departments))
-        })
-        .collect()
-}
-
-/// The departments of each user: those that list them, and every one above.
-fn memberships(document: &Document) -> HashMap<&Name, BTreeSet<&Name>> {
-    let mut found: HashMap<&Name, BTreeSet<&Name>> = HashMap::new();
-    for (name, department) in &document.departments {
-        let lineage = lineage(document, name);
-        for member in &department.members {
-            found.entry(member).or_default().extend(&lineage);
-        }
-    }
-    found
-}
-
-/// A department and those above it.
-fn lineage<'a>(document: &'a Document, department: &'a Name) -> BTreeSet<&'a Name> {
-    let mut found = BTreeSet::new();
-    let mut next = Some(department);
-    while let Some(name) = next.filter(|name| found.insert(*name)) {
-        next = document.departments.get(name).and_then(|entry| entry.parent.as_ref());
-    }
-    found
-}
-
-fn user(
-    document: &Document,
-    known: &HashMap<&Name, Arc<Role>>,
-    name: &Name,
-    entry: &UserEntry,
-    departments: &BTreeSet<&Name>,
-) -> User {
-    let mut held: BTreeSet<HeldRole> =
-        entry.roles.iter().map(|role| HeldRole { role: role.clone(), via: None }).collect();
-    for department in departments {
-        let given = document.departments.get(*department).into_iter().flat_map(|entry| &entry.roles);
-        held.extend(given.map(|role| HeldRole { role: role.clone(), via: Some((*department).clone()) }));
-    }
-    let names: BTreeSet<&Name> = held.iter().map(|held| &held.role).collect();
-    let roles: Vec<_> = names.iter().filter_map(|name| known.get(*name).cloned()).collect();
-    User {
-        name: name.clone(),
-        kind: entry.kind,
-        enabled: entry.enabled,
-        administrator: roles.iter().any(|role| role.administrator),
-        role_names: names.into_iter().cloned().collect(),
-        held: held.into_iter().collect(),
-        departments: departments.iter().map(|name| (*name).clone()).collect(),
-        roles,
-    }
+fn roles(document: &Document, keyring: &mut Keyring) -> HashMap<Name, Arc<Role>> {
+    let role = |(name, entry): (&Name, _)| (name.clone(), Arc::new(Role::new(name.clone(), entry, keyring)));
+    document.roles.iter().map(role).collect()
 }
 
 fn tools(entries: &[ToolEntry]) -> PatternMap<PatternMap<Tool>> {

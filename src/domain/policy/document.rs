@@ -11,6 +11,7 @@ use serde_saphyr::Location;
 
 use super::{
     Policy, check,
+    directory::Directory,
     fault::Fault,
     pattern::Pattern,
     resource::{Code, Effect, Resource},
@@ -21,12 +22,10 @@ use crate::domain::{name::Name, sensitivity::Sensitivity};
 
 /// The largest document, in bytes, inclusive.
 pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
-/// The most users in a document.
+/// The most users in a document; the directory holds more.
 pub const USERS_MAX: usize = 10_000;
 /// The most departments in a document.
 pub const DEPARTMENTS_MAX: usize = 1_000;
-/// The deepest that departments nest: a chain from a department to the top has at most so many.
-pub const DEPARTMENT_DEPTH_MAX: usize = 32;
 /// The most roles in a document.
 pub const ROLES_MAX: usize = 1_000;
 /// The most tools in a document, each name of an entry counted.
@@ -98,8 +97,8 @@ pub struct Document {
     pub(super) threshold: Sensitivity,
     pub(super) workflow: bool,
     pub(super) approvals: Approvals,
-    pub(super) users: BTreeMap<Name, UserEntry>,
-    pub(super) departments: BTreeMap<Name, DepartmentEntry>,
+    /// The users and departments, where the document says them.
+    pub(super) directory: Option<Directory>,
     pub(super) roles: BTreeMap<Name, RoleEntry>,
     pub(super) tools: Vec<ToolEntry>,
     pub(super) stages: Vec<StageEntry>,
@@ -112,20 +111,6 @@ pub(super) struct Approvals {
     pub(super) rejections: u32,
     pub(super) reason_required: Vec<Sensitivity>,
     pub(super) made_by_from: Sensitivity,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UserEntry {
-    pub(super) kind: UserKind,
-    pub(super) enabled: bool,
-    pub(super) roles: Vec<Name>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DepartmentEntry {
-    pub(super) parent: Option<Name>,
-    pub(super) members: Vec<Name>,
-    pub(super) roles: Vec<Name>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,23 +148,49 @@ pub(super) struct StageEntry {
 }
 
 impl Document {
-    /// Reads a document in YAML.
+    /// Reads a document in YAML, which says its users and departments itself.
+    ///
+    /// # Errors
+    /// As [`Document::parse_beside`].
+    pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        Self::parse_beside(text, &Directory::default())
+    }
+
+    /// Reads a document in YAML. One that has neither `users` nor `departments` goes with the directory that is
+    /// stored; one that has says the whole directory.
     ///
     /// # Errors
     /// Every fault found, at least one and at most [`FAULTS_MAX`](super::fault::FAULTS_MAX), in the order in
     /// which they were found.
-    pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+    pub fn parse_beside(text: &str, stored: &Directory) -> Result<Self, Vec<Fault>> {
         let whole = |message: String| vec![Fault::new(Location::UNKNOWN, String::new(), message)];
         if text.len() > DOCUMENT_BYTES_MAX {
             let length = text.len();
             return Err(whole(format!("is {length} bytes long, the limit is {DOCUMENT_BYTES_MAX}")));
         }
         let raw = yaml::read(text).map_err(|fault| vec![fault])?;
-        let document = check::check(&raw)?;
-        if Policy::compile(&document, 0).locks_everybody_out() {
+        let document = check::check(&raw, stored)?;
+        let directory = document.directory.as_ref().unwrap_or(stored);
+        if Policy::compile(&document, directory.clone(), 0).locks_everybody_out() {
             return Err(vec![check::lock_out(&raw)]);
         }
         Ok(document)
+    }
+
+    /// Reads a document that was good when it was stored, as part of a version whose directory may have changed
+    /// since: references to users and departments aren't looked at.
+    ///
+    /// # Errors
+    /// As [`Document::parse_beside`].
+    pub fn parse_stored(text: &str) -> Result<Self, Vec<Fault>> {
+        let raw = yaml::read(text).map_err(|fault| vec![fault])?;
+        check::check_stored(&raw)
+    }
+
+    /// The users and departments, where the document says them; else the stored ones go with it.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Directory> {
+        self.directory.as_ref()
     }
 
     /// The tenant that the policy is for.
@@ -192,18 +203,5 @@ impl Document {
     #[must_use]
     pub fn workflow(&self) -> bool {
         self.workflow
-    }
-
-    /// Who belongs to what: every user as such (an empty text), with each role of the user's own (`role:NAME`)
-    /// and each department the user is a member of (`department:NAME`).
-    pub fn belongings(&self) -> impl Iterator<Item = (Name, String)> {
-        let users = self.users.iter().flat_map(|(user, entry)| {
-            let roles = entry.roles.iter().map(|role| format!("role:{role}"));
-            std::iter::once(String::new()).chain(roles).map(|to| (user.clone(), to))
-        });
-        let members = self.departments.iter().flat_map(|(department, entry)| {
-            entry.members.iter().map(move |user| (user.clone(), format!("department:{department}")))
-        });
-        users.chain(members)
     }
 }

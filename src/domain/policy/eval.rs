@@ -156,7 +156,7 @@ struct Target {
 pub fn evaluate(policy: &Policy, question: &Question<'_>) -> Verdict {
     let target = target(policy, question);
     let user = policy.user(question.user);
-    let reason = judge(policy, user, &target);
+    let reason = judge(policy, user.as_deref(), &target);
     let decision = reason.decision();
     let stages = match decision {
         Decision::ApprovalRequired => policy.stages_for(target.sensitivity),
@@ -180,9 +180,9 @@ pub fn explain(policy: &Policy, question: &Question<'_>) -> Explanation {
     let verdict = evaluate(policy, question);
     let user = policy.user(question.user);
     Explanation {
-        held_roles: user.map(|user| user.held_roles().to_vec()).unwrap_or_default(),
+        held_roles: user.as_ref().map(|user| user.held_roles().to_vec()).unwrap_or_default(),
         matched: user
-            .map(|user| user.matched(&verdict.resource_key, verdict.permission_code))
+            .map(|user| policy.matched(&user, &verdict.resource_key, verdict.permission_code))
             .unwrap_or_default(),
         verdict,
     }
@@ -192,11 +192,12 @@ pub fn explain(policy: &Policy, question: &Question<'_>) -> Explanation {
 /// one such as `callgate.speak_for.<user>`. The same permissions count as for tools, whatever the mode.
 #[must_use]
 pub fn permits(policy: &Policy, user: &str, resource_key: &str, code: Code) -> Permit {
-    let user = match active(policy.user(user)) {
+    let user = policy.user(user);
+    let user = match active(user.as_deref()) {
         Ok(user) => user,
         Err(reason) => return Permit::Refused(reason),
     };
-    match user.effect_on(resource_key, code) {
+    match policy.effect_on(user, resource_key, code) {
         Some(Effect::Allow) => Permit::Granted,
         Some(Effect::Deny) => Permit::Refused(VerdictReason::PermissionDenied),
         None => Permit::Refused(VerdictReason::PermissionMissing),
@@ -232,7 +233,7 @@ fn judge(policy: &Policy, user: Option<&User>, target: &Target) -> VerdictReason
         Err(reason) => return reason,
     };
     let relaxed = policy.mode() == Mode::Relax && user.is_administrator();
-    match user.effect_on(&target.key, target.code) {
+    match policy.effect_on(user, &target.key, target.code) {
         Some(Effect::Deny) => return VerdictReason::PermissionDenied,
         // The only difference between the modes.
         _ if !target.named && !relaxed => return VerdictReason::UnknownTool,

@@ -111,6 +111,12 @@ impl Codes {
         Self { allowed: self.allowed | other.allowed, denied: self.denied | other.denied }
     }
 
+    /// Every code that is in it, with its effects.
+    pub(super) fn all(self) -> impl Iterator<Item = (Code, Effect)> {
+        let pairs = Code::ALL.into_iter().flat_map(|code| Effect::ALL.map(|effect| (code, effect)));
+        pairs.filter(move |(code, effect)| self.has(*code, *effect))
+    }
+
     pub(super) fn has(self, code: Code, effect: Effect) -> bool {
         let codes = match effect {
             Effect::Allow => self.allowed,

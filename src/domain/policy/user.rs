@@ -1,24 +1,27 @@
 //! A user as questions need them: with the roles that count, and what those roles say about a resource.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    document::{RoleEntry, UserKind},
+    directory::{Directory, Person},
+    document::UserKind,
     resource::{Code, Codes, Effect, Resource},
+    rights::{Keyring, Role},
+    rulebook::Rulebook,
 };
 use crate::domain::name::Name;
 
 /// A user with everything that the policy gives them, directly and through departments.
 #[derive(Debug)]
 pub struct User {
-    pub(super) name: Name,
-    pub(super) kind: UserKind,
-    pub(super) enabled: bool,
-    pub(super) administrator: bool,
-    pub(super) role_names: Arc<[Name]>,
-    pub(super) held: Vec<HeldRole>,
-    pub(super) departments: Vec<Name>,
-    pub(super) roles: Vec<Arc<Role>>,
+    name: Name,
+    kind: UserKind,
+    enabled: bool,
+    administrator: bool,
+    role_names: Arc<[Name]>,
+    held: Vec<HeldRole>,
+    departments: Vec<Name>,
+    roles: Vec<Arc<Role>>,
 }
 
 /// That a user holds a role, and how they came by it. A role held in several ways appears once for each.
@@ -46,6 +49,29 @@ pub struct MatchedPermission {
 }
 
 impl User {
+    /// Works out what the directory and the document give a user.
+    pub(super) fn new(name: &Name, person: &Person, directory: &Directory, rulebook: &Rulebook) -> Self {
+        let lineage = || person.departments.iter().flat_map(|department| directory.lineage(department));
+        let own = person.roles.iter().map(|role| HeldRole { role: role.clone(), via: None });
+        let given = lineage().flat_map(|(via, department)| {
+            department.roles.iter().map(|role| HeldRole { role: role.clone(), via: Some(via.clone()) })
+        });
+        let held: BTreeSet<HeldRole> = own.chain(given).collect();
+        let names: BTreeSet<&Name> = held.iter().map(|held| &held.role).collect();
+        let roles: Vec<_> = names.iter().filter_map(|name| rulebook.roles.get(*name).cloned()).collect();
+        let departments: BTreeSet<&Name> = lineage().map(|(name, _)| name).collect();
+        Self {
+            name: name.clone(),
+            kind: person.kind,
+            enabled: person.enabled,
+            administrator: roles.iter().any(|role| role.is_administrator()),
+            role_names: names.into_iter().cloned().collect(),
+            departments: departments.into_iter().cloned().collect(),
+            held: held.into_iter().collect(),
+            roles,
+        }
+    }
+
     /// The user's name.
     #[must_use]
     pub fn name(&self) -> &Name {
@@ -102,65 +128,35 @@ impl User {
 
     /// What the permissions of all the roles together say: DENY if any denies, else ALLOW if any allows.
     #[must_use]
-    pub(super) fn effect_on(&self, key: &str, code: Code) -> Option<Effect> {
-        let codes = self
-            .roles
-            .iter()
-            .flat_map(|role| role.matching(key))
-            .fold(Codes::default(), |codes, (_, more)| codes.join(more));
+    pub(super) fn effect_on(&self, keyring: &Keyring, key: &str, code: Code) -> Option<Effect> {
+        let mut codes = Codes::default();
+        for number in keyring.matching(key) {
+            codes = self.roles.iter().fold(codes, |codes, role| codes.join(role.codes(number)));
+        }
         [Effect::Deny, Effect::Allow].into_iter().find(|effect| codes.has(code, *effect))
     }
 
     /// The permissions that [`User::effect_on`] goes by.
     #[must_use]
-    pub(super) fn matched(&self, key: &str, code: Code) -> Vec<MatchedPermission> {
+    pub(super) fn matched(&self, keyring: &Keyring, key: &str, code: Code) -> Vec<MatchedPermission> {
         let mut found = Vec::new();
         for held in &self.held {
-            let role = self.roles.iter().find(|role| role.name == held.role);
-            for (resource, codes) in role.into_iter().flat_map(|role| role.matching(key)) {
+            let Some(role) = self.roles.iter().find(|role| *role.name() == held.role) else { continue };
+            for number in keyring.matching(key) {
+                let (codes, resource) = (role.codes(number), keyring.resource(number));
                 for effect in Effect::ALL.into_iter().filter(|effect| codes.has(code, *effect)) {
                     let (role, via) = (held.role.clone(), held.via.clone());
-                    found.push(MatchedPermission { role, via, resource: resource.clone(), code, effect });
+                    let resource = resource.cloned();
+                    found.extend(resource.map(|resource| MatchedPermission {
+                        role,
+                        via,
+                        resource,
+                        code,
+                        effect,
+                    }));
                 }
             }
         }
         found
-    }
-}
-
-/// A role's permissions, by what they name.
-#[derive(Debug)]
-pub(super) struct Role {
-    pub(super) name: Name,
-    pub(super) administrator: bool,
-    keys: HashMap<Arc<str>, (Resource, Codes)>,
-    /// By prefix, the last dot included.
-    below: HashMap<Arc<str>, (Resource, Codes)>,
-}
-
-impl Role {
-    pub(super) fn new(name: Name, entry: &RoleEntry) -> Self {
-        let mut role =
-            Self { name, administrator: entry.administrator, keys: HashMap::new(), below: HashMap::new() };
-        for permission in &entry.permissions {
-            for resource in &permission.resources {
-                let (map, text) = match resource {
-                    Resource::Key(key) => (&mut role.keys, key),
-                    Resource::Below(prefix) => (&mut role.below, prefix),
-                };
-                let (_, codes) =
-                    map.entry(Arc::clone(text)).or_insert_with(|| (resource.clone(), Codes::default()));
-                codes.add(permission.code, permission.effect);
-            }
-        }
-        role
-    }
-
-    /// The permissions that match a key: one look-up for the key, and one for each of its dots.
-    fn matching<'role>(&'role self, key: &str) -> impl Iterator<Item = (&'role Resource, Codes)> {
-        let prefixes = key.match_indices('.').filter_map(|(dot, _)| key.get(..=dot));
-        let below =
-            prefixes.filter(|prefix| prefix.len() < key.len()).filter_map(|prefix| self.below.get(prefix));
-        self.keys.get(key).into_iter().chain(below).map(|(resource, codes)| (resource, *codes))
     }
 }

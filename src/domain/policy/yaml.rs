@@ -38,10 +38,8 @@ pub(super) struct RawDocument {
     pub(super) threshold: Option<Text>,
     pub(super) workflow: Option<bool>,
     pub(super) approvals: Option<RawApprovals>,
-    #[serde(default)]
-    pub(super) users: Entries<RawUser>,
-    #[serde(default)]
-    pub(super) departments: Entries<RawDepartment>,
+    pub(super) users: Option<Entries<RawUser>>,
+    pub(super) departments: Option<Entries<RawDepartment>>,
     #[serde(default)]
     pub(super) roles: Entries<RawRole>,
     #[serde(default)]

@@ -18,9 +18,10 @@ use crate::{
         credentials::{LIFETIME_DEFAULT, Secret},
         error::Reason,
         maintenance::{Recovery, credential_id, recover_credential},
+        policies::versions,
         tenants,
     },
-    server::first_start::{FIRST_USERS, admin_of, checked},
+    server::first_start::{FIRST_USERS, admin_of},
 };
 
 /// The most users that a message lists.
@@ -66,13 +67,13 @@ async fn recover(
     user: Option<Name>,
     revoke_others: bool,
 ) -> anyhow::Result<Recovered> {
-    let Some(stored) = alone.store.policy(&tenant).await? else {
+    let loaded = versions::load(&*alone.store, &tenant, None, None).await.with_context(|| {
+        format!("the stored policy of `{tenant}` is not as it was applied; restore a backup")
+    })?;
+    let Some(policy) = loaded else {
         let tenants = alone.store.tenants().await?;
         bail!("there is no tenant `{tenant}`; there are {}", listed(&tenants));
     };
-    let policy = checked(&stored.document).with_context(|| {
-        format!("the stored policy of `{tenant}` is not as it was applied; restore a backup")
-    })?;
     let user = match user {
         Some(user) => user,
         None => default_admin(&policy).with_context(|| nobody(&policy))?,

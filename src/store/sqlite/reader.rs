@@ -18,7 +18,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        ApprovalFilter, Page, StoreError, StoredPolicy, Versions,
+        ApprovalFilter, Page, PolicyStep, PolicyVersion, StoreError, StoredPolicy, Versions,
         options::Options,
         row::{EventRow, Row},
     },
@@ -82,7 +82,27 @@ impl Reader {
 
     pub(super) async fn policy(&self, tenant: &Name) -> Result<Option<StoredPolicy>, StoreError> {
         let mut connection = self.connection().await?;
-        Ok(tenants::policy(&mut connection, tenant).await?)
+        Ok(tenants::policy(&mut connection, tenant, None).await?)
+    }
+
+    pub(super) async fn policy_since(
+        &self,
+        tenant: &Name,
+        since: u64,
+        version: Option<u64>,
+    ) -> Result<Option<PolicyStep>, StoreError> {
+        let mut connection = self.connection().await?;
+        Ok(tenants::policy_since(&mut connection, tenant, since, version).await?)
+    }
+
+    pub(super) async fn policy_versions(
+        &self,
+        tenant: &Name,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<PolicyVersion>, StoreError> {
+        let mut connection = self.connection().await?;
+        Ok(tenants::policy_versions(&mut connection, tenant, before, limit).await?)
     }
 
     pub(super) async fn credential_by_hash(

@@ -25,6 +25,7 @@ use crate::{
         id::{ApprovalId, CredentialId, GrantId, RequestId},
         lifecycle::Step,
         name::Name,
+        policy::directory,
         principal::Credential,
         time::Timestamp,
     },
@@ -160,7 +161,7 @@ impl Transaction for Unit<'_> {
     }
 
     async fn document(&mut self, tenant: &Name) -> Result<Option<String>, StoreError> {
-        let read = tenants::policy(self.reading(), tenant).await;
+        let read = tenants::policy(self.reading(), tenant, None).await;
         Ok(self.note(read)?.map(|policy| policy.document))
     }
 
@@ -174,18 +175,27 @@ impl Transaction for Unit<'_> {
         Ok(made)
     }
 
-    async fn replace_policy(
+    async fn next_policy_version(
         &mut self,
         tenant: &Name,
-        document: &str,
+        document: Option<&str>,
         by: Option<&Name>,
     ) -> Result<u64, StoreError> {
-        let now = self.now();
+        let by = (by, self.now());
         let mut versions = self.known_versions(tenant).await?;
-        let replaced = tenants::replace_policy(self.writing().await?, tenant, document, by, now).await;
-        versions.policy = self.note_written(replaced)?;
+        let begun = tenants::next_version(self.writing().await?, tenant, document, by).await;
+        versions.policy = self.note_written(begun)?;
         self.part.versions.insert(tenant.clone(), versions);
         Ok(versions.policy)
+    }
+
+    async fn change_directory(
+        &mut self,
+        tenant: &Name,
+        changes: &[directory::Change],
+    ) -> Result<(), StoreError> {
+        let changed = tenants::change_directory(self.writing().await?, tenant, changes).await;
+        self.note_written(changed)
     }
 
     async fn add_belongings(

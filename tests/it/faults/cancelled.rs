@@ -192,14 +192,19 @@ impl Caller {
     /// Does all that an admin and an auditor do.
     async fn administer(&mut self, turn: usize) {
         let admin = self.admin.clone();
-        let policy = self.twice(async || admin.policy().get_policy(GetPolicyRequest {}).await).await.unwrap();
+        let policy =
+            self.twice(async || admin.policy().get_policy(GetPolicyRequest::default()).await).await.unwrap();
         if turn % 8 == 7 {
             let document = format!("{}\n# {}\n", policy.into_inner().document, self.dice.below(1 << 30));
             let apply =
                 ApplyPolicyRequest { document, request_id: request_id().unwrap(), ..Default::default() };
             self.twice(async || admin.policy().apply_policy(apply.clone()).await).await.unwrap();
         }
-        let explain = ExplainDecisionRequest { subject: subject("dev_user"), call: call("write_file", "{}") };
+        let explain = ExplainDecisionRequest {
+            subject: subject("dev_user"),
+            call: call("write_file", "{}"),
+            policy: None,
+        };
         self.twice(async || admin.policy().explain_decision(explain.clone()).await).await.unwrap();
         let create = CreateTokenRequest {
             user: "dev_user".into(),

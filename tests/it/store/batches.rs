@@ -199,7 +199,7 @@ pub async fn operations_of_a_batch_see_what_earlier_ones_did(database: &Database
             write(&*store, |transaction| {
                 Box::pin(async move {
                     let before = transaction.versions(&name("acme")).await?.policy;
-                    let after = transaction.replace_policy(&name("acme"), "next", None).await?;
+                    let after = transaction.next_policy_version(&name("acme"), Some("next"), None).await?;
                     Ok((before, after))
                 })
             })

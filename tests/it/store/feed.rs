@@ -51,7 +51,7 @@ pub async fn versions_of_another_process_are_seen_in_the_next_write(database: &D
     };
     assert_eq!((seen(&one).await, seen(&two).await), (1, 1));
     let replaced = write(&*two.store, |transaction| {
-        Box::pin(async move { transaction.replace_policy(&name("acme"), "two", None).await })
+        Box::pin(async move { transaction.next_policy_version(&name("acme"), Some("two"), None).await })
     });
     replaced.await.unwrap();
     assert_eq!(seen(&one).await, 2);

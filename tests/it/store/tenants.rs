@@ -17,7 +17,9 @@ pub async fn a_tenant_is_made_once_and_its_policy_rises(database: &Database) {
     let changed = write(&*opened.store, |transaction| {
         Box::pin(async move {
             let again = transaction.insert_tenant(&name("acme"), "another").await?;
-            let version = transaction.replace_policy(&name("acme"), "policy two", Some(&name("ann"))).await?;
+            let version = transaction
+                .next_policy_version(&name("acme"), Some("policy two"), Some(&name("ann")))
+                .await?;
             let seen = transaction.versions(&name("acme")).await?;
             Ok((again, version, seen, transaction.document(&name("acme")).await?))
         })
@@ -29,14 +31,15 @@ pub async fn a_tenant_is_made_once_and_its_policy_rises(database: &Database) {
     let policy = StoredPolicy {
         document: "policy two".into(),
         version: 2,
-        apply_time: at(1),
-        applied_by: Some(name("ann")),
+        document_version: 2,
+        change_time: at(1),
+        changed_by: Some(name("ann")),
     };
     assert_eq!(opened.store.policy(&tenant).await.unwrap(), Some(policy));
     opened.tenant("aaa").await;
     assert_eq!(opened.store.tenants().await.unwrap(), [name("aaa"), name("acme")]);
     let unknown = write(&*opened.store, |transaction| {
-        Box::pin(async move { transaction.replace_policy(&name("nobody"), "x", None).await })
+        Box::pin(async move { transaction.next_policy_version(&name("nobody"), Some("x"), None).await })
     });
     assert!(matches!(unknown.await, Err(StoreError::Conflict("tenants"))));
 }

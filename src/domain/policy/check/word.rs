@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_saphyr::Spanned;
 
-use super::Checker;
+use super::{Beside, Checker};
 use crate::domain::{
     name::Name,
     policy::{
@@ -97,10 +97,12 @@ impl Checker<'_> {
             Known::Department => (&self.departments, "department", "departments"),
             Known::Role => (&self.roles, "role", "roles"),
         };
-        if known.contains(text.value.as_str()) {
+        if known.contains(text.value.as_str()) || self.is_beside(what, &text.value) {
             // A key that is no name has its own fault.
             return Name::new(&text.value).ok();
         }
+        let stored = self.beside_names(what);
+        let known: BTreeSet<&str> = known.iter().copied().chain(stored).take(KNOWN_LISTED_MAX + 1).collect();
         let mut listed: Vec<_> = known.iter().take(KNOWN_LISTED_MAX).map(|name| quote(name)).collect();
         if known.len() > listed.len() {
             listed.push("…".to_owned());
@@ -111,6 +113,27 @@ impl Checker<'_> {
             format!("unknown {singular} {unknown}; define it under `{plural}`, or use one of: {hint}");
         self.fault(text.referenced, &path(), message);
         None
+    }
+
+    /// Whether a name that the document doesn't define is one of the stored directory.
+    fn is_beside(&self, what: Known, name: &str) -> bool {
+        match (self.beside, what) {
+            (Beside::Stored(stored), Known::User) => stored.user(name).is_some(),
+            (Beside::Stored(stored), Known::Department) => stored.department(name).is_some(),
+            (Beside::Anything, Known::User | Known::Department) => true,
+            (Beside::Nothing, _) | (_, Known::Role) => false,
+        }
+    }
+
+    /// The names of the stored directory, in no order.
+    fn beside_names(&self, what: Known) -> Box<dyn Iterator<Item = &str> + '_> {
+        match (self.beside, what) {
+            (Beside::Stored(stored), Known::User) => Box::new(stored.users().map(|(name, _)| name.as_str())),
+            (Beside::Stored(stored), Known::Department) => {
+                Box::new(stored.departments().map(|(name, _)| name.as_str()))
+            }
+            (Beside::Nothing | Beside::Anything, _) | (_, Known::Role) => Box::new(std::iter::empty()),
+        }
     }
 
     pub(super) fn timeout(&mut self, text: Option<&Text>, path: &str) -> Duration {
