@@ -13,6 +13,7 @@ mod compile;
 pub mod difference;
 pub mod directory;
 pub mod document;
+pub mod endpoint;
 pub mod eval;
 pub mod fault;
 pub mod pattern;
@@ -28,6 +29,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use directory::{Change, Directory};
 use document::{Document, Mode, ToolEntry, UserKind};
+use endpoint::Endpoints;
 use eval::permits;
 use people::People;
 use resource::{Code, Effect};
@@ -92,7 +94,7 @@ impl Policy {
         &self.rulebook.tenant
     }
 
-    /// What becomes of a tool that no entry names.
+    /// What becomes of a tool or an endpoint that no entry names.
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.rulebook.mode
@@ -173,6 +175,12 @@ impl Policy {
     #[must_use]
     pub fn tools(&self) -> &[ToolEntry] {
         &self.rulebook.tool_entries
+    }
+
+    /// The endpoint entries, to be asked and to be listed.
+    #[must_use]
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.rulebook.endpoints
     }
 
     /// The stages that an action of this sensitivity must pass, all of them; in the order of the document.

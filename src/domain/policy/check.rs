@@ -4,6 +4,7 @@
 //! returned is whole or nothing.
 
 mod directory;
+mod endpoint;
 mod stage;
 mod tool;
 mod word;
@@ -98,6 +99,7 @@ impl<'a> Checker<'a> {
         let roles = self.entries(&raw.roles, "roles", ROLES_MAX, Self::role);
         self.held_roles_stay(raw);
         let tools = self.tools(&raw.tools);
+        let endpoints = self.endpoints(&raw.endpoints);
         let stages = self.stages(&raw.stages);
         if workflow {
             self.stages_suffice(&raw.stages, threshold);
@@ -111,6 +113,7 @@ impl<'a> Checker<'a> {
             directory,
             roles,
             tools,
+            endpoints,
             stages,
         })
     }

@@ -34,6 +34,7 @@ pub(super) fn compile(document: &Document) -> Rulebook {
         keyring,
         tools: tools(&document.tools),
         tool_entries: document.tools.clone(),
+        endpoints: document.endpoints.iter().cloned().collect(),
         stages: stages(document),
     }
 }

@@ -12,6 +12,7 @@ use serde_saphyr::Location;
 use super::{
     Policy, check,
     directory::Directory,
+    endpoint::EndpointEntry,
     fault::Fault,
     pattern::Pattern,
     resource::{Code, Effect, Resource},
@@ -43,12 +44,12 @@ pub const TIMEOUT_LIMIT: Duration = Duration::from_hours(7 * 24);
 /// The cap on the time of an approval where the document names none.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_hours(1);
 
-/// What becomes of a tool that no entry names.
+/// What becomes of a tool or an endpoint that no entry names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// It is denied.
     Strict,
-    /// It is denied, but administrators go on with it as HIGH.
+    /// It is denied, but administrators go on with it: with a tool as HIGH.
     Relax,
 }
 
@@ -101,6 +102,7 @@ pub struct Document {
     pub(super) directory: Option<Directory>,
     pub(super) roles: BTreeMap<Name, RoleEntry>,
     pub(super) tools: Vec<ToolEntry>,
+    pub(super) endpoints: Vec<Arc<EndpointEntry>>,
     pub(super) stages: Vec<StageEntry>,
 }
 

@@ -9,6 +9,7 @@ use std::{
 use super::{
     directory::Change,
     document::{Mode, ToolEntry},
+    endpoint::Endpoints,
     pattern::PatternMap,
     resource::{Code, Effect},
     rights::{Keyring, Role},
@@ -32,6 +33,7 @@ pub(super) struct Rulebook {
     /// By server, then by name.
     pub(super) tools: PatternMap<PatternMap<Tool>>,
     pub(super) tool_entries: Vec<ToolEntry>,
+    pub(super) endpoints: Endpoints,
     pub(super) stages: BTreeMap<Sensitivity, Arc<[Stage]>>,
 }
 

@@ -45,6 +45,8 @@ pub(super) struct RawDocument {
     #[serde(default)]
     pub(super) tools: Vec<RawTool>,
     #[serde(default)]
+    pub(super) endpoints: Vec<RawEndpoint>,
+    #[serde(default)]
     pub(super) stages: Vec<RawStage>,
 }
 
@@ -107,6 +109,25 @@ pub(super) struct RawTool {
     pub(super) sensitivity: Text,
     pub(super) resource: Option<Text>,
     pub(super) code: Option<Text>,
+}
+
+/// An endpoint entry.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEndpoint {
+    pub(super) name: Option<Text>,
+    pub(super) methods: Spanned<Vec<Text>>,
+    pub(super) path: Text,
+    pub(super) requires: Spanned<Vec<RawRequirement>>,
+    pub(super) shadow: Option<bool>,
+}
+
+/// What an endpoint entry requires.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRequirement {
+    pub(super) resource: Text,
+    pub(super) code: Text,
 }
 
 /// A stage.

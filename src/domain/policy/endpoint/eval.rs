@@ -1,0 +1,296 @@
+//! The decision about one endpoint.
+//!
+//! Total, like the decision about a tool call: only reasons are decided here, the decision follows from the
+//! reason, and whatever isn't known is denied. Every requirement of the entry is looked at, also after one has
+//! failed, so that an answer lists them all.
+//!
+//! Case: the entry that a path meets apart from case decides. Where the path has its literals in another case, it
+//! is denied, and never judged by a broader entry: an upstream that ignores case would serve what the narrower
+//! one protects.
+
+use std::sync::Arc;
+
+use super::{Endpoint, EndpointEntry, EndpointFault, Requirement};
+use crate::domain::{
+    name::Name,
+    policy::{
+        Policy,
+        document::Mode,
+        resource::Effect,
+        user::{HeldRole, MatchedPermission, User},
+    },
+};
+
+/// An endpoint that somebody wants to use.
+#[derive(Debug, Clone, Copy)]
+pub struct EndpointQuestion<'a> {
+    /// On whose behalf.
+    pub user: &'a str,
+    /// The endpoint, or why there is none to judge.
+    pub endpoint: Result<&'a Endpoint, &'a EndpointFault>,
+}
+
+/// What becomes of a request to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndpointDecision {
+    /// It may be served.
+    Permit,
+    /// It must not be served.
+    Deny,
+}
+
+impl EndpointDecision {
+    /// The word for it in audit entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit => "PERMIT",
+            Self::Deny => "DENY",
+        }
+    }
+}
+
+/// Why a decision about an endpoint is as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndpointReason {
+    /// Every requirement of its entry is met.
+    PolicyPermits,
+    /// No entry names it; the mode is RELAX, and the user an administrator.
+    Administrator,
+    /// The policy has no such user.
+    UnknownUser,
+    /// The user is disabled.
+    UserDisabled,
+    /// The method is none.
+    MethodInvalid,
+    /// The path can't be normalised.
+    PathInvalid,
+    /// The path differs from its entry's pattern in case alone.
+    PathCase,
+    /// No entry names it.
+    UnknownEndpoint,
+    /// A permission denies one of the requirements.
+    PermissionDenied,
+    /// No permission allows one of the requirements.
+    PermissionMissing,
+}
+
+impl EndpointReason {
+    /// Every reason.
+    pub const ALL: [Self; 10] = [
+        Self::PolicyPermits,
+        Self::Administrator,
+        Self::UnknownUser,
+        Self::UserDisabled,
+        Self::MethodInvalid,
+        Self::PathInvalid,
+        Self::PathCase,
+        Self::UnknownEndpoint,
+        Self::PermissionDenied,
+        Self::PermissionMissing,
+    ];
+
+    /// The decision that follows.
+    #[must_use]
+    pub fn decision(self) -> EndpointDecision {
+        match self {
+            Self::PolicyPermits | Self::Administrator => EndpointDecision::Permit,
+            Self::UnknownUser
+            | Self::UserDisabled
+            | Self::MethodInvalid
+            | Self::PathInvalid
+            | Self::PathCase
+            | Self::UnknownEndpoint
+            | Self::PermissionDenied
+            | Self::PermissionMissing => EndpointDecision::Deny,
+        }
+    }
+
+    /// The word for it in audit entries and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PolicyPermits => "POLICY_PERMITS",
+            Self::Administrator => "ADMINISTRATOR",
+            Self::UnknownUser => "UNKNOWN_USER",
+            Self::UserDisabled => "USER_DISABLED",
+            Self::MethodInvalid => "METHOD_INVALID",
+            Self::PathInvalid => "PATH_INVALID",
+            Self::PathCase => "PATH_CASE",
+            Self::UnknownEndpoint => "UNKNOWN_ENDPOINT",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::PermissionMissing => "PERMISSION_MISSING",
+        }
+    }
+}
+
+/// A requirement, and what the user's permissions say to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What is required.
+    pub requirement: Requirement,
+    /// DENY if any permission denies, else ALLOW if any allows; `None` for a user who may do nothing at all.
+    pub effect: Option<Effect>,
+}
+
+impl Check {
+    /// Whether the requirement is met.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.effect == Some(Effect::Allow)
+    }
+}
+
+/// What one entry says about a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The entry.
+    pub entry: Arc<EndpointEntry>,
+    /// What follows from it.
+    pub reason: EndpointReason,
+    /// Its requirements, in the order of the document.
+    pub checks: Vec<Check>,
+}
+
+/// The answer to a question about an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointVerdict {
+    /// What becomes of the request.
+    pub decision: EndpointDecision,
+    /// Why.
+    pub reason: EndpointReason,
+    /// The entry that decided; none where no entry names the endpoint, or there is none to judge.
+    pub entry: Option<Arc<EndpointEntry>>,
+    /// The entry's requirements, in the order of the document.
+    pub checks: Vec<Check>,
+    /// The segments that the entry's pattern captures, by name.
+    pub segments: Vec<(Arc<str>, String)>,
+    /// What the entry in shadow would say that would decide if it weren't.
+    pub shadow: Option<Judgement>,
+    /// The effective roles of the user, in order; none for an unknown user.
+    pub roles: Arc<[Name]>,
+    /// The version of the policy that answered.
+    pub policy_version: u64,
+}
+
+impl EndpointVerdict {
+    /// The requirement that the reason is about: the first that is denied, else the first that isn't allowed, else
+    /// the first.
+    #[must_use]
+    pub fn decisive(&self) -> Option<&Check> {
+        let failing = |effect: Option<Effect>| self.checks.iter().find(|check| check.effect == effect);
+        failing(Some(Effect::Deny)).or_else(|| failing(None)).or_else(|| self.checks.first())
+    }
+}
+
+/// A verdict with everything it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointExplanation {
+    /// What [`evaluate_endpoint`] answers.
+    pub verdict: EndpointVerdict,
+    /// The user's roles and how they came by each.
+    pub held_roles: Vec<HeldRole>,
+    /// For each requirement, in order: every permission that matched, of every role.
+    pub matched: Vec<Vec<MatchedPermission>>,
+}
+
+/// Decides about an endpoint.
+#[must_use]
+pub fn evaluate_endpoint(policy: &Policy, question: &EndpointQuestion<'_>) -> EndpointVerdict {
+    let user = policy.user(question.user);
+    let user = user.as_deref();
+    let mut verdict = EndpointVerdict {
+        decision: EndpointDecision::Deny,
+        reason: EndpointReason::UnknownEndpoint,
+        entry: None,
+        checks: Vec::new(),
+        segments: Vec::new(),
+        shadow: None,
+        roles: user.map(|user| Arc::clone(user.roles())).unwrap_or_default(),
+        policy_version: policy.version(),
+    };
+    match question.endpoint {
+        Ok(endpoint) => {
+            let found = policy.endpoints().find(endpoint);
+            verdict.shadow = found.shadow.map(|entry| judge(policy, user, entry, endpoint));
+            if let Some(entry) = found.live {
+                let judgement = judge(policy, user, entry, endpoint);
+                verdict.segments = entry.pattern.captured(&endpoint.path);
+                verdict.reason = judgement.reason;
+                verdict.checks = judgement.checks;
+                verdict.entry = Some(judgement.entry);
+            } else {
+                verdict.reason = unnamed(policy, user);
+            }
+        }
+        Err(fault) => verdict.reason = inactive(user).unwrap_or_else(|| unreadable(fault)),
+    }
+    verdict.decision = verdict.reason.decision();
+    verdict
+}
+
+/// Decides about an endpoint, and says what the decision rests on.
+#[must_use]
+pub fn explain_endpoint(policy: &Policy, question: &EndpointQuestion<'_>) -> EndpointExplanation {
+    let verdict = evaluate_endpoint(policy, question);
+    let user = policy.user(question.user);
+    let user = user.as_deref();
+    let matched = |check: &Check| {
+        let Requirement { resource, code } = &check.requirement;
+        user.map(|user| policy.matched(user, resource, *code)).unwrap_or_default()
+    };
+    EndpointExplanation {
+        held_roles: user.map(|user| user.held_roles().to_vec()).unwrap_or_default(),
+        matched: verdict.checks.iter().map(matched).collect(),
+        verdict,
+    }
+}
+
+/// What an entry says about an endpoint that it matches, apart from case.
+fn judge(policy: &Policy, user: Option<&User>, entry: &Arc<EndpointEntry>, endpoint: &Endpoint) -> Judgement {
+    let active = user.filter(|user| user.is_enabled());
+    let check = |requirement: &Requirement| Check {
+        requirement: requirement.clone(),
+        effect: active.and_then(|user| policy.effect_on(user, &requirement.resource, requirement.code)),
+    };
+    let checks: Vec<Check> = entry.requires.iter().map(check).collect();
+    let reason = if let Some(reason) = inactive(user) {
+        reason
+    } else if !entry.pattern.is_spelt_by(&endpoint.path) {
+        EndpointReason::PathCase
+    } else if checks.iter().any(|check| check.effect == Some(Effect::Deny)) {
+        EndpointReason::PermissionDenied
+    } else if checks.is_empty() || !checks.iter().all(Check::passed) {
+        EndpointReason::PermissionMissing
+    } else {
+        EndpointReason::PolicyPermits
+    };
+    Judgement { entry: Arc::clone(entry), reason, checks }
+}
+
+/// What becomes of an endpoint that no entry names: the only difference between the modes.
+fn unnamed(policy: &Policy, user: Option<&User>) -> EndpointReason {
+    if let Some(reason) = inactive(user) {
+        reason
+    } else if policy.mode() == Mode::Relax && user.is_some_and(User::is_administrator) {
+        EndpointReason::Administrator
+    } else {
+        EndpointReason::UnknownEndpoint
+    }
+}
+
+/// Why a user may do nothing at all; `None` for one who may.
+fn inactive(user: Option<&User>) -> Option<EndpointReason> {
+    match user {
+        None => Some(EndpointReason::UnknownUser),
+        Some(user) if !user.is_enabled() => Some(EndpointReason::UserDisabled),
+        Some(_) => None,
+    }
+}
+
+fn unreadable(fault: &EndpointFault) -> EndpointReason {
+    match fault {
+        EndpointFault::Method(_) => EndpointReason::MethodInvalid,
+        EndpointFault::Path(_) => EndpointReason::PathInvalid,
+    }
+}
