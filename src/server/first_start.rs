@@ -32,7 +32,8 @@ use crate::{
 /// The users of the built-in policy who get the first credentials.
 pub(super) const FIRST_USERS: [&str; 2] = ["gate", "admin_user"];
 
-/// Makes the first tenant where there is none; else says where settings and stored policies differ.
+/// Makes the first tenant where there is none; else says where settings and stored policies differ. Says of each
+/// tenant which policy is in force.
 pub(super) async fn run(config: &Config, directory: &Directory, store: &dyn Store) -> anyhow::Result<()> {
     let existing = store.tenants().await.context("cannot read the database")?;
     if !existing.is_empty() {
@@ -65,6 +66,9 @@ pub(super) async fn run(config: &Config, directory: &Directory, store: &dyn Stor
         .collect();
     let lifetime = config.identity.token_lifetime_max;
     let is_new = tenants::create(store, NewTenant { document, credentials, lifetime }).await?;
+    if is_new {
+        tell(&policy, 1);
+    }
     if is_new && !users.is_empty() {
         tracing::info!(
             directory = %directory.path().display(),
@@ -73,6 +77,17 @@ pub(super) async fn run(config: &Config, directory: &Directory, store: &dyn Stor
         );
     }
     Ok(())
+}
+
+/// Says with what a tenant's policy begins to serve.
+fn tell(policy: &Policy, version: u64) {
+    tracing::info!(
+        tenant = %policy.tenant(),
+        version,
+        tools = policy.tools().len(),
+        endpoints = policy.endpoints().entries().len(),
+        "a policy is in force"
+    );
 }
 
 /// Reads and compiles a policy, with its faults as one error.
@@ -136,13 +151,14 @@ fn read(path: &Path) -> anyhow::Result<Secret> {
     Secret::taken_over(&text).with_context(|| format!("`{}` holds no usable secret", path.display()))
 }
 
-/// Says where a setting and a stored policy differ; the policy stays as it is.
+/// Says which policies are in force, and where a setting and one of them differ; the policy stays as it is.
 async fn differences(config: &Config, tenants: &[Name], store: &dyn Store) -> anyhow::Result<()> {
     for tenant in tenants {
         let loaded = versions::load(store, tenant, None, None).await;
         let Some(policy) = loaded.with_context(|| format!("the stored policy of `{tenant}`"))? else {
             continue;
         };
+        tell(&policy, policy.version());
         if policy.workflow() != config.approval.workflow_enabled {
             tracing::warn!(
                 tenant = %tenant,
