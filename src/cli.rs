@@ -13,6 +13,7 @@ mod connection;
 mod credential;
 mod directory;
 mod doctor;
+mod endpoint;
 mod examples;
 mod failure;
 mod health;
@@ -90,6 +91,9 @@ enum Command {
     /// Explain what would be decided about a tool call; changes nothing
     #[command(after_help = examples::CHECK)]
     Check(Box<check::CheckArgs>),
+    /// Ask about requests to HTTP APIs
+    #[command(after_help = examples::ENDPOINT)]
+    Endpoint(endpoint::EndpointArgs),
     /// Read and verify the record
     #[command(after_help = examples::AUDIT)]
     Audit(audit::AuditArgs),
@@ -138,6 +142,7 @@ impl Command {
             Self::Approvals(args) => Some(&args.connection),
             Self::Request(args) => Some(&args.connection),
             Self::Check(args) => Some(&args.connection),
+            Self::Endpoint(args) => Some(&args.connection),
             Self::Audit(args) => Some(&args.connection),
             Self::Token(args) => Some(&args.connection),
             Self::Policy(args) => Some(&args.connection),
@@ -212,6 +217,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Approvals(args) => block_on(approvals::run(args, &output)),
         Command::Request(args) => block_on(request::run(*args, &output)),
         Command::Check(args) => block_on(check::run(*args, &output)),
+        Command::Endpoint(args) => block_on(endpoint::run(args, &output)),
         Command::Audit(args) => block_on(audit::run(args, &output)),
         Command::Token(args) => block_on(token::run(args, &output)),
         Command::Policy(args) => block_on(policy::run(args, &output)),

@@ -15,6 +15,7 @@ pub mod cancel;
 pub mod credentials;
 pub mod decide;
 pub mod decision_id;
+pub mod endpoint;
 pub mod error;
 pub mod expire;
 pub mod explain;
@@ -342,13 +343,14 @@ impl Engine {
         self.record(denial(&policy, caller, rpc, &error)).await
     }
 
-    /// Whether one more `AuthorizeTool` for this user is within its rate. A caller who may not ask, or not for
-    /// this user, uses none of it up: it is refused for that. Users whom the policy doesn't have share one rate.
-    pub(crate) async fn within_rate(&self, caller: &Caller, user: &Name) -> Result<(), Error> {
+    /// Whether one more question for this user, through `AuthorizeTool` or `AuthorizeEndpoint`, is within the rate
+    /// that both share. A caller who may not ask, or not for this user, uses none of it up: it is refused for that.
+    /// Users whom the policy doesn't have share one rate.
+    pub(crate) async fn within_rate(&self, caller: &Caller, rpc: Rpc, user: &Name) -> Result<(), Error> {
         let Some(limiter) = &self.authorizations else { return Ok(()) };
         let policy = self.policy(caller.tenant()).await?;
-        let may_ask = admission(&policy, caller, Rpc::AuthorizeTool)
-            .and_then(|()| may_speak_for(&policy, caller, user, None));
+        let may_ask =
+            admission(&policy, caller, rpc).and_then(|()| may_speak_for(&policy, caller, user, None));
         if may_ask.is_err() {
             return Ok(());
         }

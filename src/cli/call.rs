@@ -1,4 +1,4 @@
-//! A tool call as it is written on the command line, for `request` and `check`.
+//! A tool call as it is written on the command line, for `request` and `check`; JSON and files, for all.
 
 use crate::status::exit::Exit;
 use std::{
@@ -55,12 +55,21 @@ impl CallArgs {
     /// # Errors
     /// When the arguments can't be read.
     pub fn call(&self) -> Result<ToolCall, Failure> {
-        let arguments_json = match (self.args.as_str(), self.args.strip_prefix('@')) {
-            ("-", _) => read_text(io::stdin().lock(), ARGUMENTS_BYTES_MAX, "stdin")?,
-            (_, Some(path)) => read_file(path, ARGUMENTS_BYTES_MAX)?,
-            (text, None) => text.to_owned(),
-        };
+        let arguments_json = read_json(&self.args)?;
         Ok(ToolCall { server: self.server.clone(), tool: self.tool.clone(), arguments_json })
+    }
+}
+
+/// Takes JSON from the command line: as text, as `@FILE`, or `-` for stdin. Whether it is JSON is for the server
+/// to say.
+///
+/// # Errors
+/// When it can't be read.
+pub fn read_json(argument: &str) -> Result<String, Failure> {
+    match (argument, argument.strip_prefix('@')) {
+        ("-", _) => read_text(io::stdin().lock(), ARGUMENTS_BYTES_MAX, "stdin"),
+        (_, Some(path)) => read_file(path, ARGUMENTS_BYTES_MAX),
+        (text, None) => Ok(text.to_owned()),
     }
 }
 

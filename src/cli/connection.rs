@@ -40,7 +40,7 @@ pub struct ConnectionArgs {
     ///
     /// Without it: `--data-dir`, then `CALLGATE_TOKEN_FILE`, then `CALLGATE_TOKEN`, then the data directory
     /// `CALLGATE_DATA_DIR` or `./callgate-data`. In a data directory it is `admin_user.token`, or `gate.token`
-    /// for `request`.
+    /// for `request` and `endpoint`.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     token_file: Option<PathBuf>,
 

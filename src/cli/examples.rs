@@ -71,6 +71,16 @@ Examples:
 
 Exits with 0 whatever the decision is.";
 
+/// Of `endpoint`.
+pub const ENDPOINT: &str = "\
+Examples:
+  callgate endpoint authorize --user dev_user --method GET --path /api/admin/users
+  callgate endpoint authorize --user dev_user --method PATCH --path /users/7 \\
+    --attributes '{\"owner\":\"dev_user\"}' --output json
+
+Asks as an enforcement point does, with the credential of `gate`, and is recorded.
+Exits with 0 when the request may be served, and with 6 when it may not.";
+
 /// Of `audit`.
 pub const AUDIT: &str = "\
 Examples:

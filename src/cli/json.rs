@@ -62,6 +62,23 @@ pub fn authorization(answer: &v1::AuthorizeToolResponse) -> Value {
     })
 }
 
+/// An answer of `AuthorizeEndpoint`.
+#[must_use]
+pub fn endpoint_authorization(answer: &v1::AuthorizeEndpointResponse) -> Value {
+    json!({
+        "decision": enumerated(answer.decision, |decision: v1::EndpointDecision| decision.as_str_name()),
+        "reason": enumerated(answer.reason, |reason: v1::EndpointReason| reason.as_str_name()),
+        "message": answer.message,
+        "policy_version": answer.policy_version,
+        "method": answer.method,
+        "path": answer.path,
+        "pattern": answer.pattern,
+        "name": answer.name,
+        "requirements": answer.requirements.iter().map(endpoint_requirement).collect::<Vec<_>>(),
+        "segments": answer.segments.iter().map(endpoint_segment).collect::<Vec<_>>(),
+    })
+}
+
 /// An answer of `ExplainDecision`.
 #[must_use]
 pub fn explanation(answer: &v1::ExplainDecisionResponse) -> Value {
@@ -99,6 +116,7 @@ pub fn audit_entry(entry: &v1::AuditEntry) -> Value {
         "approval_id": entry.approval_id,
         "policy_version": entry.policy_version,
         "entry_json": entry.entry_json,
+        "method": entry.method,
     })
 }
 
@@ -288,6 +306,18 @@ fn permission(permission: &v1::MatchedPermission) -> Value {
     })
 }
 
+fn endpoint_requirement(requirement: &v1::EndpointRequirement) -> Value {
+    json!({
+        "resource_key": requirement.resource_key,
+        "permission_code": requirement.permission_code,
+        "passed": requirement.passed,
+    })
+}
+
+fn endpoint_segment(segment: &v1::EndpointSegment) -> Value {
+    json!({ "name": segment.name, "value": segment.value })
+}
+
 fn decision(number: i32) -> Value {
     enumerated(number, |decision: v1::Decision| decision.as_str_name())
 }
@@ -365,6 +395,9 @@ mod tests {
         let shapes = [
             ("Approval", approval(&v1::Approval::default())),
             ("AuthorizeToolResponse", authorization(&v1::AuthorizeToolResponse::default())),
+            ("AuthorizeEndpointResponse", endpoint_authorization(&v1::AuthorizeEndpointResponse::default())),
+            ("EndpointRequirement", endpoint_requirement(&v1::EndpointRequirement::default())),
+            ("EndpointSegment", endpoint_segment(&v1::EndpointSegment::default())),
             ("ExplainDecisionResponse", explanation(&v1::ExplainDecisionResponse::default())),
             ("AuditEntry", audit_entry(&v1::AuditEntry::default())),
             ("VerifyAuditResponse", verification(&v1::VerifyAuditResponse::default())),

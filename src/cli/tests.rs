@@ -37,6 +37,7 @@ fn every_command_of_the_help_texts_is_accepted() {
         "callgate approvals revoke 3f9a1c22-0000-4000-8000-000000000000 --reason no",
         "callgate request --user u --tool t --args {} --agent a --session s --justification j --timeout 90s --wait",
         "callgate check --user u --tool t --args @call.json --output json",
+        "callgate endpoint authorize --user u --method GET --path /a --attributes {} --agent a --session s --output json",
         "callgate audit query --since 2h --until 2026-11-22T10:00:00Z --kind VOTE_CAST --kind tool-denied \
          --decision DENY --limit 5 --oldest-first --output jsonl",
         "callgate audit verify --checkpoint a --checkpoint b",
@@ -80,6 +81,7 @@ fn what_would_be_misunderstood_is_refused() {
         "callgate audit query --kind NOTHING",
         "callgate request --tool t",
         "callgate request --user u --tool t --timeout soon",
+        "callgate endpoint authorize --user u --method GET",
         "callgate token create",
         "callgate policy apply",
         "callgate policy get --output xml",

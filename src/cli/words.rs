@@ -1,8 +1,8 @@
 //! The words of the API's enums as people read them: `PENDING`, not `APPROVAL_STATE_PENDING`.
 
 use crate::proto::v1::{
-    Approval, ApprovalEventKind, ApprovalState, AuditKind, Decision, DecisionReason, GrantState, Outcome,
-    Sensitivity, UserKind, Verdict,
+    Approval, ApprovalEventKind, ApprovalState, AuditKind, Decision, DecisionReason, EndpointReason,
+    GrantState, Outcome, Sensitivity, UserKind, Verdict,
 };
 
 use super::table::{Cell, Tone};
@@ -52,6 +52,12 @@ pub fn decision_reason(number: i32) -> String {
 #[must_use]
 pub fn user_kind(number: i32) -> String {
     word(number, "USER_KIND_", |kind: UserKind| kind.as_str_name())
+}
+
+/// `POLICY_PERMITS`, `UNKNOWN_ENDPOINT`, …
+#[must_use]
+pub fn endpoint_reason(number: i32) -> String {
+    word(number, "ENDPOINT_REASON_", |reason: EndpointReason| reason.as_str_name())
 }
 
 /// `APPROVE` or `REJECT`.

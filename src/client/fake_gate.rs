@@ -20,8 +20,9 @@ use tonic::{
 
 use super::Client;
 use crate::proto::v1::{
-    AuthorizeToolRequest, AuthorizeToolResponse, CancelApprovalRequest, CancelApprovalResponse,
-    ReportOutcomeRequest, ReportOutcomeResponse, RequestApprovalRequest, RequestApprovalResponse,
+    AuthorizeEndpointRequest, AuthorizeEndpointResponse, AuthorizeToolRequest, AuthorizeToolResponse,
+    CancelApprovalRequest, CancelApprovalResponse, ReportOutcomeRequest, ReportOutcomeResponse,
+    RequestApprovalRequest, RequestApprovalResponse,
     gate_service_server::{GateService, GateServiceServer},
 };
 
@@ -119,5 +120,12 @@ impl GateService for Service {
     ) -> Result<Response<ReportOutcomeResponse>, Status> {
         self.reported.send(request.into_inner()).unwrap();
         Ok(Response::new(ReportOutcomeResponse {}))
+    }
+
+    async fn authorize_endpoint(
+        &self,
+        _request: Request<AuthorizeEndpointRequest>,
+    ) -> Result<Response<AuthorizeEndpointResponse>, Status> {
+        Ok(Response::new(AuthorizeEndpointResponse::default()))
     }
 }

@@ -122,7 +122,7 @@ impl Engine {
         request_id: Option<RequestId>,
     ) -> Result<Authorization, Error> {
         self.same_tenant(caller, request.tenant.as_deref(), Rpc::AuthorizeTool).await?;
-        if let Err(error) = self.within_rate(caller, &request.subject.user).await {
+        if let Err(error) = self.within_rate(caller, Rpc::AuthorizeTool, &request.subject.user).await {
             return Err(self.refuse(caller, Rpc::AuthorizeTool, error).await);
         }
         let asked = Asked::read(request, caller, &self.limits)?;

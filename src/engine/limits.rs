@@ -13,7 +13,7 @@ pub struct Limits {
     pub pending_per_user_max: u64,
     /// Requests for a user in a minute.
     pub requests_per_minute: u64,
-    /// `AuthorizeTool` calls for a user in a second; 0 is no limit.
+    /// `AuthorizeTool` and `AuthorizeEndpoint` calls for a user in a second, together; 0 is no limit.
     pub authorizations_per_second: u32,
     /// How long a grant may be redeemed.
     pub grant_timeout: Duration,
@@ -21,7 +21,7 @@ pub struct Limits {
     pub cool_down: Duration,
     /// How long an ALLOW holds.
     pub use_within: Duration,
-    /// The arguments of a call, in bytes.
+    /// The arguments of a call, or the attributes of a request, in bytes.
     pub arguments_bytes_max: usize,
     /// A justification, in bytes.
     pub justification_bytes_max: usize,

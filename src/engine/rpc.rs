@@ -36,7 +36,7 @@ macro_rules! rpcs {
 }
 
 rpcs! {
-    GateService { AuthorizeTool, RequestApproval, CancelApproval, ReportOutcome }
+    GateService { AuthorizeTool, RequestApproval, CancelApproval, ReportOutcome, AuthorizeEndpoint }
     ReviewService { Decide, GetApproval, ListApprovals, ListGrants, RevokeGrant }
     AuditService { AuditQuery, VerifyAudit, GetCheckpoint }
     PolicyService {
@@ -44,4 +44,44 @@ rpcs! {
         ChangeDirectory, ListUsers, ListDepartments,
     }
     CredentialService { CreateToken, ListTokens, RevokeToken }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message as _;
+
+    use super::*;
+    use crate::domain::policy::{BUILTIN, Policy, document::Document, eval::permits, resource::Code};
+
+    /// Every RPC of the compiled protocol, as `Service.Rpc`.
+    fn on_the_wire() -> BTreeSet<String> {
+        let files = prost_types::FileDescriptorSet::decode(crate::proto::DESCRIPTORS).unwrap();
+        let services =
+            files.file.iter().filter(|file| file.package() == "callgate.v1").flat_map(|file| &file.service);
+        services
+            .flat_map(|service| {
+                service.method.iter().map(|method| format!("{}.{}", service.name(), method.name()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_rpc_of_the_protocol_has_a_name_that_policies_permit() {
+        let named: BTreeSet<String> = Rpc::ALL.iter().map(|rpc| rpc.as_str().to_owned()).collect();
+        assert_eq!(named, on_the_wire());
+        for rpc in Rpc::ALL {
+            assert_eq!(rpc.resource_key(), format!("callgate.{}", rpc.as_str()));
+        }
+    }
+
+    #[test]
+    fn somebody_may_use_every_rpc_by_the_built_in_policy() {
+        let policy = Policy::compile(&Document::parse(BUILTIN).unwrap(), 1);
+        for rpc in Rpc::ALL {
+            let may = |user: &str| permits(&policy, user, rpc.resource_key(), Code::Use).is_granted();
+            assert!(policy.users().any(|user| may(user.name())), "{}", rpc.as_str());
+        }
+    }
 }

@@ -4,6 +4,7 @@ pub(super) mod approval;
 pub(super) mod audit;
 pub(super) mod difference;
 pub(super) mod directory;
+pub(super) mod endpoint;
 
 use std::time::Duration;
 
@@ -109,19 +110,27 @@ pub(super) fn tool_request(
     subject: Option<v1::Subject>,
     call: Option<v1::ToolCall>,
 ) -> Result<ToolRequest, Error> {
-    let subject = subject.ok_or_else(|| Error::field("subject", "is required"))?;
+    let (tenant, subject) = self::subject(subject)?;
     let call = call.ok_or_else(|| Error::field("call", "is required"))?;
     Ok(ToolRequest {
-        tenant: optional_name("subject.tenant", &subject.tenant)?.map(|tenant| tenant.to_string()),
-        subject: Subject {
-            user: name("subject.user", &subject.user)?,
-            agent: optional_name("subject.agent", &subject.agent)?,
-            session: optional_name("subject.session", &subject.session)?,
-        },
+        tenant,
+        subject,
         server: name("call.server", &call.server)?,
         tool: Name::tool(&call.tool).map_err(|fault| Error::name("call.tool", &fault))?,
         arguments_json: call.arguments_json,
     })
+}
+
+/// A subject from the wire, and the tenant that it names.
+fn subject(subject: Option<v1::Subject>) -> Result<(Option<String>, Subject), Error> {
+    let subject = subject.ok_or_else(|| Error::field("subject", "is required"))?;
+    let tenant = optional_name("subject.tenant", &subject.tenant)?.map(|tenant| tenant.to_string());
+    let subject = Subject {
+        user: name("subject.user", &subject.user)?,
+        agent: optional_name("subject.agent", &subject.agent)?,
+        session: optional_name("subject.session", &subject.session)?,
+    };
+    Ok((tenant, subject))
 }
 
 /// A sensitivity on the wire.

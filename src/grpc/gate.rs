@@ -98,6 +98,15 @@ impl GateService for Gate {
         self.0.engine.report_outcome(&caller, asked.decision_id, outcome, duration, request_id).await?;
         Ok(Response::new(v1::ReportOutcomeResponse {}))
     }
+
+    async fn authorize_endpoint(
+        &self,
+        request: Request<v1::AuthorizeEndpointRequest>,
+    ) -> Result<Response<v1::AuthorizeEndpointResponse>, Status> {
+        let (caller, asked) = (caller(&request)?, convert::endpoint::request(request.into_inner())?);
+        let answer = self.0.engine.authorize_endpoint(&caller, asked).await?;
+        Ok(Response::new(convert::endpoint::answer(answer)))
+    }
 }
 
 fn opening(asked: v1::RequestApprovalRequest) -> Result<ApprovalRequest, Error> {

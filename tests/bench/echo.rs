@@ -12,8 +12,9 @@ use std::{
 
 use anyhow::Context as _;
 use callgate::proto::v1::{
-    AuthorizeToolRequest, AuthorizeToolResponse, CancelApprovalRequest, CancelApprovalResponse,
-    ReportOutcomeRequest, ReportOutcomeResponse, RequestApprovalRequest, RequestApprovalResponse,
+    AuthorizeEndpointRequest, AuthorizeEndpointResponse, AuthorizeToolRequest, AuthorizeToolResponse,
+    CancelApprovalRequest, CancelApprovalResponse, ReportOutcomeRequest, ReportOutcomeResponse,
+    RequestApprovalRequest, RequestApprovalResponse,
     gate_service_server::{GateService, GateServiceServer},
 };
 use prost::Message as _;
@@ -82,5 +83,12 @@ impl GateService for Echo {
         _request: Request<ReportOutcomeRequest>,
     ) -> Result<Response<ReportOutcomeResponse>, Status> {
         Ok(Response::new(ReportOutcomeResponse::default()))
+    }
+
+    async fn authorize_endpoint(
+        &self,
+        _request: Request<AuthorizeEndpointRequest>,
+    ) -> Result<Response<AuthorizeEndpointResponse>, Status> {
+        Ok(Response::new(AuthorizeEndpointResponse::default()))
     }
 }

@@ -12,6 +12,8 @@ mod directory;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod endpoints;
+#[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
 mod expiry;

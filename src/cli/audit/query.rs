@@ -70,6 +70,7 @@ pub(super) struct QueryArgs {
 enum DecisionWord {
     Allow,
     Deny,
+    Permit,
     #[value(name = "approval_required", alias = "approval-required")]
     ApprovalRequired,
 }
@@ -79,6 +80,7 @@ impl DecisionWord {
         match self {
             Self::Allow => "ALLOW",
             Self::Deny => "DENY",
+            Self::Permit => "PERMIT",
             Self::ApprovalRequired => "APPROVAL_REQUIRED",
         }
     }
@@ -144,7 +146,7 @@ fn table(entries: &[AuditEntry]) -> Table {
     let mut table = Table::new(&header);
     for entry in entries {
         let tone = match entry.decision.as_str() {
-            "ALLOW" => Tone::Good,
+            "ALLOW" | "PERMIT" => Tone::Good,
             "DENY" => Tone::Bad,
             _ => Tone::Plain,
         };
@@ -156,7 +158,7 @@ fn table(entries: &[AuditEntry]) -> Table {
             Cell::outside(&entry.actor),
             Cell::outside(&entry.user),
             Cell::outside(&entry.server),
-            Cell::outside(&entry.tool),
+            Cell::outside(if entry.tool.is_empty() { &entry.method } else { &entry.tool }),
             Cell::outside(&entry.decision).toned(tone),
             Cell::prepared(reason(entry)),
             Cell::outside(&short),

@@ -26,6 +26,7 @@ pub(in crate::grpc) fn entry(record: Record) -> v1::AuditEntry {
         approval_id: record.approval_id.unwrap_or_default(),
         policy_version: record.policy_version.unwrap_or_default(),
         entry_json: record.json,
+        method: record.method.unwrap_or_default(),
     }
 }
 
