@@ -38,11 +38,13 @@ mod committed;
 pub mod inspect;
 mod list;
 pub mod options;
+mod policy;
 mod row;
 mod sqlite;
 
 pub use committed::{Appended, Committed, OnCommit, VersionsMoved};
 pub use list::{ApprovalFilter, Cursor, Page};
+pub use policy::{PolicyStep, PolicyVersion, StoredPolicy};
 
 /// A future that borrows what it works on.
 pub type BoxFuture<'t, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 't>>;
@@ -87,45 +89,6 @@ pub struct Versions {
     pub policy: u64,
     /// Of its credentials: rises when one is revoked.
     pub credentials: u64,
-}
-
-/// A version of a tenant's policy, its directory apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredPolicy {
-    /// The document's text, as it was applied.
-    pub document: String,
-    /// The version, from 1.
-    pub version: u64,
-    /// The version that brought this document: an earlier one where only the directory changed since.
-    pub document_version: u64,
-    /// When the version began.
-    pub change_time: Timestamp,
-    /// Who made it; none for the service itself.
-    pub changed_by: Option<Name>,
-}
-
-/// A version of a tenant's policy, as far as it differs from an earlier one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyStep {
-    /// The version.
-    pub policy: StoredPolicy,
-    /// How its directory differs, in an order in which it can be applied.
-    pub changes: Vec<Change>,
-}
-
-/// One version in the list of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyVersion {
-    /// The version, from 1.
-    pub version: u64,
-    /// The version that brought its document.
-    pub document_version: u64,
-    /// How many users, departments and memberships it changed.
-    pub directory_changes: u64,
-    /// When it began.
-    pub change_time: Timestamp,
-    /// Who made it; none for the service itself.
-    pub changed_by: Option<Name>,
 }
 
 /// A user or a membership, for who made it.

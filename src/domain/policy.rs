@@ -59,9 +59,15 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Compiles a document that says its users and departments itself, as one version of its tenant's policy.
+    #[must_use]
+    pub fn compile(document: &Document, version: u64) -> Self {
+        Self::compile_beside(document, document.directory().cloned().unwrap_or_default(), version)
+    }
+
     /// Compiles a document and the directory that goes with it, as one version of their tenant's policy.
     #[must_use]
-    pub fn compile(document: &Document, directory: Directory, version: u64) -> Self {
+    pub fn compile_beside(document: &Document, directory: Directory, version: u64) -> Self {
         Self { version, rulebook: Arc::new(compile::compile(document)), directory, people: People::default() }
     }
 

@@ -93,10 +93,7 @@ fn tell(policy: &Policy, version: u64) {
 /// Reads and compiles a policy, with its faults as one error.
 pub(super) fn checked(document: &str) -> anyhow::Result<Policy> {
     match Document::parse(document) {
-        Ok(parsed) => {
-            let directory = parsed.directory().cloned().unwrap_or_default();
-            Ok(Policy::compile(&parsed, directory, 1))
-        }
+        Ok(parsed) => Ok(Policy::compile(&parsed, 1)),
         Err(faults) => {
             let faults: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();
             bail!("the policy is not valid:\n{}", faults.join("\n"))

@@ -103,7 +103,8 @@ async fn arguments_that_are_no_plain_object_are_refused_and_nothing_is_stored() 
     let before = service.entries().await.len();
     for (arguments, says) in cases {
         let call = call("write_file", arguments);
-        let explain = ExplainDecisionRequest { subject: subject("dev_user"), call: call.clone() };
+        let explain =
+            ExplainDecisionRequest { subject: subject("dev_user"), call: call.clone(), policy: None };
         let authorize = AuthorizeToolRequest { subject: subject("dev_user"), call, ..Default::default() };
         let results = [
             authorized(&gate, authorize).await,
@@ -618,7 +619,7 @@ async fn another_tenants_objects_are_as_absent_as_what_never_was() {
                 call: call(tool, "{}"),
                 ..Default::default()
             };
-            let explain = ExplainDecisionRequest { subject, call: call(tool, "{}") };
+            let explain = ExplainDecisionRequest { subject, call: call(tool, "{}"), policy: None };
             answers.push([
                 told(&authorized(&gate, authorize).await.unwrap_err()),
                 told(&asked(&gate, asking).await.unwrap_err()),

@@ -15,6 +15,7 @@ mod locked;
 mod mount;
 mod power;
 mod process;
+mod revoked;
 mod shutdown;
 mod unknown;
 

@@ -173,7 +173,7 @@ impl Document {
         let raw = yaml::read(text).map_err(|fault| vec![fault])?;
         let document = check::check(&raw, stored)?;
         let directory = document.directory.as_ref().unwrap_or(stored);
-        if Policy::compile(&document, directory.clone(), 0).locks_everybody_out() {
+        if Policy::compile_beside(&document, directory.clone(), 0).locks_everybody_out() {
             return Err(vec![check::lock_out(&raw)]);
         }
         Ok(document)

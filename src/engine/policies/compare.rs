@@ -76,7 +76,7 @@ impl Engine {
                 let parsed = Document::parse_beside(&text, in_force.directory());
                 let document = parsed.map_err(|faults| invalid(&faults))?;
                 let directory = document.directory().unwrap_or(in_force.directory()).clone();
-                Ok(Arc::new(Policy::compile(&document, directory, 0)))
+                Ok(Arc::new(Policy::compile_beside(&document, directory, 0)))
             }
         }
     }

@@ -54,7 +54,7 @@ fn compile(tenant: &Name, stored: &StoredPolicy, directory: Directory) -> Result
         row: format!("{tenant}/{}", stored.document_version),
         fault: faults.first().map(ToString::to_string).unwrap_or_default(),
     })?;
-    Ok(Policy::compile(&document, directory, stored.version))
+    Ok(Policy::compile_beside(&document, directory, stored.version))
 }
 
 /// One page of a tenant's versions, newest first.

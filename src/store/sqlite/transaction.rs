@@ -194,8 +194,8 @@ impl Transaction for Unit<'_> {
         tenant: &Name,
         changes: &[directory::Change],
     ) -> Result<(), StoreError> {
-        let changed = tenants::change_directory(self.writing().await?, tenant, changes).await;
-        self.note_written(changed)
+        let written = tenants::change_directory(self.writing().await?, tenant, changes).await;
+        self.note_written(written)
     }
 
     async fn add_belongings(

@@ -102,8 +102,7 @@ roles:
 ",
     )
     .unwrap();
-    let directory = document.directory().cloned().unwrap();
-    Policy::compile(&document, directory, 1)
+    Policy::compile(&document, 1)
 }
 
 fn fault(edit: Edit) -> EditFault {

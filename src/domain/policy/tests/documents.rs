@@ -24,8 +24,7 @@ pub(super) const ROOT_ROLE: &str =
 
 pub(super) fn compile(text: &str) -> Policy {
     let document = Document::parse(text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
-    let directory = document.directory().cloned().unwrap_or_default();
-    Policy::compile(&document, directory, 7)
+    Policy::compile(&document, 7)
 }
 
 fn ask(policy: &Policy, user: &str, tool: &str) -> VerdictReason {
