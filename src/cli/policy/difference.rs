@@ -111,16 +111,17 @@ fn rights(rights: &RightsChange) -> String {
     let named: Vec<String> = rights.users.iter().take(NAMED_MAX).map(|user| text::escaped(user)).collect();
     let count = usize::try_from(rights.user_count).unwrap_or(usize::MAX);
     let mut told = named.join(", ");
-    match count.saturating_sub(named.len()) {
-        0 => {}
-        more => told.push_str(&format!(" and {}", text::counted(more, "other user"))),
-    }
+    // Writing to a string can't fail.
+    let _ = match count.saturating_sub(named.len()) {
+        0 => Ok(()),
+        more => write!(told, " and {}", text::counted(more, "other user")),
+    };
     let list = |names: &[String]| names.iter().map(|name| text::escaped(name)).collect::<Vec<_>>().join(", ");
     if !rights.gains.is_empty() {
-        told.push_str(&format!("\n    gains: {}", list(&rights.gains)));
+        let _ = write!(told, "\n    gains: {}", list(&rights.gains));
     }
     if !rights.loses.is_empty() {
-        told.push_str(&format!("\n    loses: {}", list(&rights.loses)));
+        let _ = write!(told, "\n    loses: {}", list(&rights.loses));
     }
     told
 }

@@ -97,13 +97,14 @@ fn rights(before: &Policy, after: &Policy) -> Vec<Rights> {
         let (gone, come) = (old.difference(&new), new.difference(&old));
         let (mut gains, mut loses) = (vec![], vec![]);
         for right in come {
-            if right.widens() { gains.push(right.told()) } else { loses.push(right.told()) }
+            let list = if right.widens() { &mut gains } else { &mut loses };
+            list.push(right.told());
         }
         for right in gone {
             if right.widens() {
-                loses.push(right.told())
+                loses.push(right.told());
             } else {
-                gains.push(format!("no longer {}", right.told()))
+                gains.push(format!("no longer {}", right.told()));
             }
         }
         if !gains.is_empty() || !loses.is_empty() {

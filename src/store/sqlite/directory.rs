@@ -32,7 +32,9 @@ pub(super) async fn change(
     changes: &[Change],
 ) -> Result<(), Fault> {
     let mut rows = Rows::default();
-    changes.iter().for_each(|change| rows.add(change));
+    for change in changes {
+        rows.add(change);
+    }
     for (text, values) in rows.statements() {
         if values.is_empty() {
             continue;

@@ -2,6 +2,7 @@
 
 use super::documents::compile;
 use crate::domain::{
+    name::Name,
     policy::{
         BUILTIN, Policy,
         eval::{Decision, Question, VerdictReason, evaluate, permits},
@@ -148,7 +149,7 @@ fn the_built_in_roles_hold_their_own_rpcs() {
 fn nobody_else_can_approve_what_the_only_admin_asks_for() {
     let policy = compile(BUILTIN);
     let stages = policy.stages_for(Sensitivity::High);
-    let eligible: Vec<_> = policy.eligible_users(&stages[0]).into_iter().map(|user| user.as_str()).collect();
+    let eligible: Vec<_> = policy.eligible_users(&stages[0]).into_iter().map(Name::as_str).collect();
     assert_eq!(eligible, ["admin_user"]);
 }
 
