@@ -8,7 +8,8 @@ use clap::Args;
 use crate::{
     client::Client,
     proto::v1::{
-        ExplainDecisionRequest, ExplainDecisionResponse, MatchedPermission, explain_decision_request::Policy,
+        ExplainDecisionRequest, ExplainDecisionResponse, MatchedPermission, RuleFinding,
+        explain_decision_request::Policy,
     },
 };
 
@@ -114,6 +115,9 @@ fn lines(answer: &ExplainDecisionResponse, coloured: bool) -> String {
     for permission in &answer.permissions {
         fact("matches", &permission_line(permission));
     }
+    for line in answer.rules.iter().flat_map(rule_lines) {
+        fact("rule", &line);
+    }
     for stage in &answer.requirement {
         fact("needs", &show::stage_line(stage));
     }
@@ -121,6 +125,30 @@ fn lines(answer: &ExplainDecisionResponse, coloured: bool) -> String {
     fact("policy version", &answer.policy_version.to_string());
     fact("action digest", &text::escaped(&answer.action_digest));
     text
+}
+
+/// A rule, and below it its condition, part by part.
+fn rule_lines(rule: &RuleFinding) -> Vec<String> {
+    let matched = match (rule.matched, rule.unknown) {
+        (false, _) => "doesn't match",
+        (true, false) => "matches",
+        (true, true) => "matches, because it can't be judged",
+    };
+    let shadow = if rule.shadow { " (shadow)" } else { "" };
+    let (name, effect) = (text::escaped(&rule.name), text::escaped(&rule.effect));
+    let operands = rule.operands.iter().map(|operand| {
+        let indent = "  ".repeat(usize::try_from(operand.depth.min(16)).unwrap_or(0) + 1);
+        let truth = words::truth(operand.truth).to_lowercase();
+        let note = |before: &str, said: &str| match said {
+            "" => String::new(),
+            // The server has escaped it.
+            said => format!("{before}{}", text::shown(said)),
+        };
+        let (found, why) = (note(": ", &operand.found), note(", it ", &operand.why_unknown));
+        format!("{indent}{truth}: {}{found}{why}", text::shown(&operand.text))
+    });
+    let message = text::escaped(&rule.message);
+    std::iter::once(format!("{name} {effect}{shadow} {matched}: {message}")).chain(operands).collect()
 }
 
 fn permission_line(permission: &MatchedPermission) -> String {
@@ -140,6 +168,7 @@ fn permission_line(permission: &MatchedPermission) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::v1::{RuleOperand, Truth};
 
     #[test]
     fn an_explanation_names_every_permission_and_who_could_approve() {
@@ -157,6 +186,20 @@ mod tests {
                 message: "humans have to decide".to_owned(),
                 permissions: vec![permission("developer", "", "ALLOW"), permission("x\ny", "it", "DENY")],
                 eligible_users: vec!["alice".to_owned(), "bob".to_owned()],
+                rules: vec![RuleFinding {
+                    name: "inside".to_owned(),
+                    effect: "DENY".to_owned(),
+                    message: "stay inside".to_owned(),
+                    matched: true,
+                    unknown: true,
+                    operands: vec![RuleOperand {
+                        text: "/path path_outside [\"/work\"]".to_owned(),
+                        truth: Truth::Unknown.into(),
+                        why_unknown: "is missing".to_owned(),
+                        ..RuleOperand::default()
+                    }],
+                    ..RuleFinding::default()
+                }],
                 ..ExplainDecisionResponse::default()
             },
             false,
@@ -166,6 +209,8 @@ mod tests {
             "matches         ALLOW execute tool.write_file by role developer\n",
             "matches         DENY execute tool.write_file by role x‹U+000A›y through department it\n",
             "could approve   alice, bob\n",
+            "rule            inside DENY matches, because it can't be judged: stay inside\n",
+            "rule              unknown: /path path_outside [\"/work\"], it is missing\n",
         ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }

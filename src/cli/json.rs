@@ -95,6 +95,29 @@ pub fn explanation(answer: &v1::ExplainDecisionResponse) -> Value {
         "eligible_users": answer.eligible_users,
         "policy_version": answer.policy_version,
         "action_digest": answer.action_digest,
+        "rules": answer.rules.iter().map(rule).collect::<Vec<_>>(),
+    })
+}
+
+fn rule(rule: &v1::RuleFinding) -> Value {
+    json!({
+        "name": rule.name,
+        "effect": rule.effect,
+        "shadow": rule.shadow,
+        "message": rule.message,
+        "matched": rule.matched,
+        "unknown": rule.unknown,
+        "operands": rule.operands.iter().map(operand).collect::<Vec<_>>(),
+    })
+}
+
+fn operand(operand: &v1::RuleOperand) -> Value {
+    json!({
+        "depth": operand.depth,
+        "text": operand.text,
+        "truth": enumerated(operand.truth, |truth: v1::Truth| truth.as_str_name()),
+        "found": operand.found,
+        "why_unknown": operand.why_unknown,
     })
 }
 

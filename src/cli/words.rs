@@ -2,7 +2,7 @@
 
 use crate::proto::v1::{
     Approval, ApprovalEventKind, ApprovalState, AuditKind, Decision, DecisionReason, EndpointReason,
-    GrantState, Outcome, Sensitivity, UserKind, Verdict,
+    GrantState, Outcome, Sensitivity, Truth, UserKind, Verdict,
 };
 
 use super::table::{Cell, Tone};
@@ -58,6 +58,12 @@ pub fn user_kind(number: i32) -> String {
 #[must_use]
 pub fn endpoint_reason(number: i32) -> String {
     word(number, "ENDPOINT_REASON_", |reason: EndpointReason| reason.as_str_name())
+}
+
+/// `TRUE`, `FALSE` or `UNKNOWN`.
+#[must_use]
+pub fn truth(number: i32) -> String {
+    word(number, "TRUTH_", |truth: Truth| truth.as_str_name())
 }
 
 /// `APPROVE` or `REJECT`.

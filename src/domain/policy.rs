@@ -20,6 +20,7 @@ pub mod pattern;
 mod people;
 pub mod resource;
 mod rights;
+pub mod rule;
 mod rulebook;
 pub mod stage;
 pub mod user;
@@ -33,6 +34,7 @@ use endpoint::Endpoints;
 use eval::permits;
 use people::People;
 use resource::{Code, Effect};
+use rule::Rules;
 use rulebook::{Rulebook, Tool};
 use stage::Stage;
 use user::{MatchedPermission, User};
@@ -187,6 +189,12 @@ impl Policy {
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
         &self.rulebook.endpoints
+    }
+
+    /// The rules over the arguments of calls.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rulebook.rules
     }
 
     /// The stages that an action of this sensitivity must pass, all of them; in the order of the document.

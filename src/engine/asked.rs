@@ -16,8 +16,9 @@ use crate::{
         name::Name,
         policy::{
             Policy,
-            eval::{Question, Verdict, evaluate},
+            eval::{Arguments, Question, Verdict, evaluate},
         },
+        time::Timestamp,
     },
     store::StoreError,
 };
@@ -42,6 +43,8 @@ pub struct ToolRequest {
 pub(crate) struct Asked {
     pub(crate) action: Arc<Action>,
     pub(crate) subject: Arc<Subject>,
+    /// When it was asked, for rules about the time.
+    pub(crate) time: Timestamp,
 }
 
 /// What the policy says about an asked action, with what follows from the policy alone.
@@ -59,7 +62,12 @@ impl Asked {
     ///
     /// # Errors
     /// `SUBJECT_NOT_PERMITTED` for another tenant, whether it exists or not; `ARGUMENTS_INVALID`.
-    pub(crate) fn read(request: ToolRequest, caller: &Caller, limits: &Limits) -> Result<Self, Error> {
+    pub(crate) fn read(
+        request: ToolRequest,
+        caller: &Caller,
+        limits: &Limits,
+        time: Timestamp,
+    ) -> Result<Self, Error> {
         let action = Action::new(
             caller.tenant().clone(),
             request.subject.user.clone(),
@@ -74,15 +82,26 @@ impl Asked {
             error.message = fault.to_string();
             error.with("path", fault.path().to_owned())
         })?;
-        Ok(Self { action: Arc::new(action), subject: Arc::new(request.subject) })
+        Ok(Self { action: Arc::new(action), subject: Arc::new(request.subject), time })
+    }
+
+    /// What is asked of the policy.
+    pub(crate) fn question(&self) -> Question<'_> {
+        Question {
+            user: &self.subject.user,
+            agent: self.subject.agent.as_deref(),
+            server: self.action.server(),
+            tool: self.action.tool(),
+            arguments: Arguments::Canonical(self.action.canonical_arguments()),
+            time: self.time,
+        }
     }
 
     /// Asks the policy.
     pub(crate) fn plan(&self, policy: &Policy, caller: &Caller) -> Plan {
-        let (server, tool) = (self.action.server(), self.action.tool());
-        let verdict = evaluate(policy, &Question { user: &self.subject.user, server, tool });
+        let verdict = evaluate(policy, &self.question());
         let lineage_checked = verdict.sensitivity >= policy.made_by_from();
-        let speaks = may_speak_for(policy, caller, &self.subject.user, Some(server));
+        let speaks = may_speak_for(policy, caller, &self.subject.user, Some(self.action.server()));
         let interested = [self.subject.user.clone(), caller.user().clone()];
         let candidates = if verdict.stages.is_empty() {
             Arc::default()
@@ -108,6 +127,8 @@ impl Asked {
         entry.resource_key = Some(Arc::clone(&verdict.resource_key));
         entry.permission_code = Some(verdict.permission_code.as_str());
         entry.sensitivity = Some(verdict.sensitivity);
+        let details = verdict.ruling.iter().flat_map(|ruling| ruling.details());
+        entry.details.extend(details.map(|(key, value)| (key.to_owned(), value)));
         entry
     }
 }

@@ -125,7 +125,7 @@ impl Engine {
         if let Err(error) = self.within_rate(caller, Rpc::AuthorizeTool, &request.subject.user).await {
             return Err(self.refuse(caller, Rpc::AuthorizeTool, error).await);
         }
-        let asked = Asked::read(request, caller, &self.limits)?;
+        let asked = Asked::read(request, caller, &self.limits, self.now())?;
         let body = Body { digest: asked.action.digest(), subject: &asked.subject, approval };
         let request = answers::request_key(request_id, &body)?;
         let planned = asked.clone();
@@ -207,7 +207,7 @@ impl Authorizing<'_> {
         let reason = self.plan.verdict.reason;
         match self.plan.verdict.decision {
             Decision::Deny => {
-                let message = policy_message(&self.asked, reason);
+                let message = policy_message(&self.asked, &self.plan.verdict);
                 Ok(self.deny(DecisionReason::Policy(reason), None, message))
             }
             Decision::Allow => Ok(self.allow()),
@@ -360,9 +360,9 @@ impl Authorizing<'_> {
 }
 
 /// Why the policy decides so, for people.
-pub(crate) fn policy_message(asked: &Asked, reason: VerdictReason) -> String {
+pub(crate) fn policy_message(asked: &Asked, verdict: &Verdict) -> String {
     let (user, tool, server) = (&asked.subject.user, asked.action.tool(), asked.action.server());
-    match reason {
+    match verdict.reason {
         VerdictReason::Allowed => "the policy allows it".into(),
         VerdictReason::ApprovalRequired => "a human must approve it".into(),
         VerdictReason::UnknownUser => format!("`{user}` is no user of the policy"),
@@ -370,10 +370,21 @@ pub(crate) fn policy_message(asked: &Asked, reason: VerdictReason) -> String {
         VerdictReason::UnknownTool => format!("no policy names the tool `{tool}` of the server `{server}`"),
         VerdictReason::PermissionDenied => format!("a role of `{user}` denies `{tool}`"),
         VerdictReason::PermissionMissing => format!("no role of `{user}` allows `{tool}`"),
+        VerdictReason::RuleDenied => rule_message(verdict),
         VerdictReason::WorkflowOff => {
             format!("the approval workflow is off, and only administrators may call `{tool}` then")
         }
     }
+}
+
+/// What the rule says that denies a call, and why it couldn't be judged where that is why.
+fn rule_message(verdict: &Verdict) -> String {
+    let Some(denial) = verdict.ruling.as_ref().and_then(|ruling| ruling.denial.as_ref()) else {
+        return "a rule denies it".into();
+    };
+    let fault =
+        denial.fault.as_ref().map(|fault| format!(" (it can't be judged: {fault})")).unwrap_or_default();
+    format!("the rule `{}` denies it: {}{fault}", denial.rule, denial.message)
 }
 
 /// What a rejection says to who asks again.

@@ -14,7 +14,7 @@ use super::{
 use crate::domain::{
     action::ActionDigest,
     name::Name,
-    policy::eval::{Decision, Explanation, Question, explain},
+    policy::eval::{Decision, Explanation, explain},
 };
 
 /// What would be said and why.
@@ -54,7 +54,7 @@ impl Engine {
                 Some(self.side(caller, &in_force, side).await?)
             }
         };
-        let asked = Asked::read(request, caller, &self.limits)?;
+        let asked = Asked::read(request, caller, &self.limits, self.now())?;
         let (planned, by, cool_down) = (asked.clone(), Arc::clone(caller), self.limits.cool_down);
         let judged = other.clone();
         self.commit(
@@ -73,14 +73,12 @@ impl Engine {
 
 /// What `AuthorizeTool` would say; a grant that could be spent is left out of the question.
 async fn judge(mut work: Work<'_>, asked: &Asked, plan: &Plan, cool_down: Duration) -> Judged<Explained> {
-    let question =
-        Question { user: &asked.subject.user, server: asked.action.server(), tool: asked.action.tool() };
-    let explanation = explain(&work.policy, &question);
+    let explanation = explain(&work.policy, &asked.question());
     let interested = [asked.subject.user.clone()];
     let mut explained = Explained {
         decision: explanation.verdict.decision,
         reason: DecisionReason::Policy(explanation.verdict.reason),
-        message: policy_message(asked, explanation.verdict.reason),
+        message: policy_message(asked, &explanation.verdict),
         eligible_users: separation::candidates(&work.policy, &explanation.verdict.stages, &interested),
         digest: asked.action.digest(),
         explanation,

@@ -89,7 +89,7 @@ impl Engine {
         if request.timeout.is_some_and(|timeout| timeout < TIMEOUT_MIN) {
             return Err(Error::field("timeout", format!("must be at least {} s", TIMEOUT_MIN.as_secs())));
         }
-        let asked = Asked::read(request.call, caller, &self.limits)?;
+        let asked = Asked::read(request.call, caller, &self.limits, self.now())?;
         let body = Body {
             digest: asked.action.digest(),
             subject: &asked.subject,
@@ -157,7 +157,7 @@ impl Asking {
                 ));
             }
             Decision::Deny => {
-                let message = policy_message(&self.asked, verdict.reason);
+                let message = policy_message(&self.asked, verdict);
                 return Err(denied(DecisionReason::Policy(verdict.reason), message));
             }
             Decision::ApprovalRequired => {}

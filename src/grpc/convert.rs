@@ -162,6 +162,7 @@ pub(super) fn decision_reason(reason: DecisionReason) -> v1::DecisionReason {
         DecisionReason::Policy(VerdictReason::UnknownTool) => v1::DecisionReason::UnknownTool,
         DecisionReason::Policy(VerdictReason::PermissionDenied) => v1::DecisionReason::PermissionDenied,
         DecisionReason::Policy(VerdictReason::PermissionMissing) => v1::DecisionReason::PermissionMissing,
+        DecisionReason::Policy(VerdictReason::RuleDenied) => v1::DecisionReason::RuleDenied,
         DecisionReason::Policy(VerdictReason::WorkflowOff) => v1::DecisionReason::WorkflowOff,
         DecisionReason::GrantRedeemed => v1::DecisionReason::GrantRedeemed,
         DecisionReason::GrantReplayed => v1::DecisionReason::GrantReplayed,

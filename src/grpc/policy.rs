@@ -7,7 +7,10 @@ use super::{
     convert::{self, approval as wire, difference, directory},
 };
 use crate::{
-    domain::policy::user::MatchedPermission,
+    domain::policy::{
+        rule::{self, Truth},
+        user::MatchedPermission,
+    },
     engine::{
         explain::Explained,
         policies::{
@@ -185,6 +188,34 @@ fn explanation(explained: Explained) -> v1::ExplainDecisionResponse {
         eligible_users: explained.eligible_users.iter().map(ToString::to_string).collect(),
         policy_version: verdict.policy_version,
         action_digest: explained.digest.to_string(),
+        rules: explained.explanation.rules.into_iter().map(finding).collect(),
+    }
+}
+
+fn finding(explained: rule::explain::Explained) -> v1::RuleFinding {
+    v1::RuleFinding {
+        name: explained.rule.to_string(),
+        effect: explained.effect.to_string(),
+        shadow: explained.shadow,
+        message: explained.message.to_string(),
+        matched: explained.truth.is_match(),
+        unknown: explained.truth == Truth::Unknown,
+        operands: explained.operands.into_iter().map(operand).collect(),
+    }
+}
+
+fn operand(operand: rule::explain::Operand) -> v1::RuleOperand {
+    let truth = match operand.truth {
+        Truth::False => v1::Truth::False,
+        Truth::Unknown => v1::Truth::Unknown,
+        Truth::True => v1::Truth::True,
+    };
+    v1::RuleOperand {
+        depth: u32::try_from(operand.depth).unwrap_or(u32::MAX),
+        text: operand.text,
+        truth: truth.into(),
+        found: operand.found.unwrap_or_default(),
+        why_unknown: operand.why.unwrap_or_default(),
     }
 }
 

@@ -17,6 +17,21 @@ impl Value<'_> {
         out
     }
 
+    /// How many bytes the canonical form has; nothing is written for it but numbers, one at a time.
+    #[must_use]
+    pub fn canonical_bytes(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(true) => 4,
+            Self::Bool(false) => 5,
+            Self::Number(number) => number.canonical().len(),
+            Self::String(text) => string_bytes(text),
+            Self::Array(items) => enclosed(items.iter().map(Self::canonical_bytes)),
+            Self::Object(members) => {
+                enclosed(members.iter().map(|(key, value)| string_bytes(key) + 1 + value.canonical_bytes()))
+            }
+        }
+    }
+
     /// Appends the canonical form. Recursion is as deep as the value, which [`super::parse`] bounds.
     pub fn write_canonical(&self, out: &mut String) {
         match self {
@@ -29,6 +44,22 @@ impl Value<'_> {
             Self::Object(members) => write_object(members, out),
         }
     }
+}
+
+/// The bytes of pieces in brackets, with commas between them.
+fn enclosed(pieces: impl Iterator<Item = usize>) -> usize {
+    let (count, bytes) = pieces.fold((0_usize, 0), |(count, bytes), piece| (count + 1, bytes + piece));
+    2 + bytes + count.saturating_sub(1)
+}
+
+/// The bytes that [`write_string`] appends.
+fn string_bytes(text: &str) -> usize {
+    let extra = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | 0x08 | b'\t' | b'\n' | 0x0c | b'\r' => 1,
+        0..=0x1f => 5,
+        _ => 0,
+    });
+    2 + text.len() + extra.sum::<usize>()
 }
 
 fn write_array(items: &[Value<'_>], out: &mut String) {

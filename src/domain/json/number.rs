@@ -27,6 +27,11 @@ impl<'a> Number<'a> {
         Some(Self { literal: Cow::Borrowed(literal) })
     }
 
+    /// The same number, which borrows nothing.
+    pub(super) fn into_owned(self) -> Number<'static> {
+        Number { literal: Cow::Owned(self.literal.into_owned()) }
+    }
+
     /// The number as it was written.
     #[must_use]
     pub fn literal(&self) -> &str {

@@ -5,6 +5,7 @@
 
 mod directory;
 mod endpoint;
+mod rule;
 mod stage;
 mod tool;
 mod word;
@@ -22,15 +23,16 @@ use super::{
 };
 use crate::domain::{name::Name, sensitivity::Sensitivity};
 
-/// Checks everything but whether somebody can still change the policy, which needs it compiled.
-pub(super) fn check(raw: &RawDocument, stored: &Directory) -> Result<Document, Vec<Fault>> {
+/// Checks everything that a text says but whether somebody can still change the policy, which needs it compiled.
+pub(super) fn check(raw: &RawDocument, text: &str, stored: &Directory) -> Result<Document, Vec<Fault>> {
     let is_whole = raw.users.is_some() || raw.departments.is_some();
-    finish(Checker::new(raw, if is_whole { Beside::Nothing } else { Beside::Stored(stored) }), raw)
+    let beside = if is_whole { Beside::Nothing } else { Beside::Stored(stored) };
+    finish(Checker::new(raw, text, beside), raw)
 }
 
 /// Checks a document without looking at what it says of users and departments that it doesn't define.
-pub(super) fn check_stored(raw: &RawDocument) -> Result<Document, Vec<Fault>> {
-    finish(Checker::new(raw, Beside::Anything), raw)
+pub(super) fn check_stored(raw: &RawDocument, text: &str) -> Result<Document, Vec<Fault>> {
+    finish(Checker::new(raw, text, Beside::Anything), raw)
 }
 
 fn finish<'a>(mut checker: Checker<'a>, raw: &'a RawDocument) -> Result<Document, Vec<Fault>> {
@@ -61,6 +63,8 @@ enum Beside<'a> {
 
 /// Gathers faults; knows which names the document defines, and where the others are.
 struct Checker<'a> {
+    /// What the document was read from.
+    text: &'a str,
     faults: Vec<Fault>,
     users: BTreeSet<&'a str>,
     departments: BTreeSet<&'a str>,
@@ -69,11 +73,12 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn new(raw: &'a RawDocument, beside: Beside<'a>) -> Self {
+    fn new(raw: &'a RawDocument, text: &'a str, beside: Beside<'a>) -> Self {
         fn keys<T>(entries: Option<&Entries<T>>) -> BTreeSet<&str> {
             entries.into_iter().flat_map(|entries| &entries.0).map(|(key, _)| key.value.as_str()).collect()
         }
         Self {
+            text,
             faults: Vec::new(),
             users: keys(raw.users.as_ref()),
             departments: keys(raw.departments.as_ref()),
@@ -100,6 +105,7 @@ impl<'a> Checker<'a> {
         self.held_roles_stay(raw);
         let tools = self.tools(&raw.tools);
         let endpoints = self.endpoints(&raw.endpoints);
+        let rules = self.rules(&raw.rules, &tools);
         let stages = self.stages(&raw.stages);
         if workflow {
             self.stages_suffice(&raw.stages, threshold);
@@ -115,6 +121,7 @@ impl<'a> Checker<'a> {
             tools,
             endpoints,
             stages,
+            rules,
         })
     }
 

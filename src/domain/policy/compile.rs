@@ -13,6 +13,7 @@ use super::{
     pattern::{Pattern, PatternMap},
     resource::tool_key,
     rights::{Keyring, Role},
+    rule::Rules,
     rulebook::{Rulebook, Tool},
     stage::Stage,
 };
@@ -36,6 +37,7 @@ pub(super) fn compile(document: &Document) -> Rulebook {
         tool_entries: document.tools.clone(),
         endpoints: document.endpoints.iter().cloned().collect(),
         stages: stages(document),
+        rules: Rules::new(&document.rules),
     }
 }
 

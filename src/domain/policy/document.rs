@@ -16,6 +16,7 @@ use super::{
     fault::Fault,
     pattern::Pattern,
     resource::{Code, Effect, Resource},
+    rule::Rule,
     stage::Stage,
     yaml,
 };
@@ -104,6 +105,7 @@ pub struct Document {
     pub(super) tools: Vec<ToolEntry>,
     pub(super) endpoints: Vec<Arc<EndpointEntry>>,
     pub(super) stages: Vec<StageEntry>,
+    pub(super) rules: Vec<Rule>,
 }
 
 /// What a policy says about every approval.
@@ -171,7 +173,7 @@ impl Document {
             return Err(whole(format!("is {length} bytes long, the limit is {DOCUMENT_BYTES_MAX}")));
         }
         let raw = yaml::read(text).map_err(|fault| vec![fault])?;
-        let document = check::check(&raw, stored)?;
+        let document = check::check(&raw, text, stored)?;
         let directory = document.directory.as_ref().unwrap_or(stored);
         if Policy::compile_beside(&document, directory.clone(), 0).locks_everybody_out() {
             return Err(vec![check::lock_out(&raw)]);
@@ -186,7 +188,7 @@ impl Document {
     /// As [`Document::parse_beside`].
     pub fn parse_stored(text: &str) -> Result<Self, Vec<Fault>> {
         let raw = yaml::read(text).map_err(|fault| vec![fault])?;
-        check::check_stored(&raw)
+        check::check_stored(&raw, text)
     }
 
     /// The users and departments, where the document says them; else the stored ones go with it.
@@ -205,5 +207,11 @@ impl Document {
     #[must_use]
     pub fn workflow(&self) -> bool {
         self.workflow
+    }
+
+    /// The rules, in the order of the document.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 }

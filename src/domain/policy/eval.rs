@@ -10,10 +10,16 @@ use super::{
     Policy,
     document::Mode,
     resource::{Code, Effect, tool_key},
+    rule::{Facts, Ruling, explain::Explained},
     stage::Stage,
     user::{HeldRole, MatchedPermission, User},
 };
-use crate::domain::{name::Name, sensitivity::Sensitivity};
+use crate::domain::{
+    json::{self, Limits, Value},
+    name::Name,
+    sensitivity::Sensitivity,
+    time::Timestamp,
+};
 
 /// The sensitivity of a tool that no entry names.
 const UNNAMED_SENSITIVITY: Sensitivity = Sensitivity::High;
@@ -23,10 +29,25 @@ const UNNAMED_SENSITIVITY: Sensitivity = Sensitivity::High;
 pub struct Question<'a> {
     /// On whose behalf.
     pub user: &'a str,
+    /// The agent that acts for the user, as it calls itself.
+    pub agent: Option<&'a str>,
     /// The server that has the tool.
     pub server: &'a str,
     /// The tool.
     pub tool: &'a str,
+    /// What the tool is called with.
+    pub arguments: Arguments<'a>,
+    /// When it is asked.
+    pub time: Timestamp,
+}
+
+/// The arguments of a call. Only rules look at them, so they are read no sooner than one does.
+#[derive(Debug, Clone, Copy)]
+pub enum Arguments<'a> {
+    /// They have been read.
+    Read(&'a Value<'a>),
+    /// They are canonical JSON, checked before.
+    Canonical(&'a str),
 }
 
 /// What becomes of a tool call.
@@ -57,6 +78,8 @@ pub enum VerdictReason {
     PermissionDenied,
     /// No permission allows it.
     PermissionMissing,
+    /// A rule over the arguments denies it.
+    RuleDenied,
     /// It would need humans, whom the policy doesn't ask.
     WorkflowOff,
 }
@@ -73,6 +96,7 @@ impl VerdictReason {
             | Self::UnknownTool
             | Self::PermissionDenied
             | Self::PermissionMissing
+            | Self::RuleDenied
             | Self::WorkflowOff => Decision::Deny,
         }
     }
@@ -88,6 +112,7 @@ impl VerdictReason {
             Self::UnknownTool => "UNKNOWN_TOOL",
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::PermissionMissing => "PERMISSION_MISSING",
+            Self::RuleDenied => "RULE_DENIED",
             Self::WorkflowOff => "WORKFLOW_OFF",
         }
     }
@@ -100,7 +125,7 @@ pub struct Verdict {
     pub decision: Decision,
     /// Why.
     pub reason: VerdictReason,
-    /// What the tool can do to you; HIGH for a tool that no entry names.
+    /// What the tool can do to you, or what a rule raised that to; HIGH for a tool that no entry names.
     pub sensitivity: Sensitivity,
     /// The key that permissions had to match.
     pub resource_key: Arc<str>,
@@ -110,6 +135,8 @@ pub struct Verdict {
     pub roles: Arc<[Name]>,
     /// The stages that must be passed; none unless approval is required.
     pub stages: Arc<[Stage]>,
+    /// What the rules over the arguments say; none where none matched or none was asked.
+    pub ruling: Option<Arc<Ruling>>,
     /// The version of the policy that answered.
     pub policy_version: u64,
 }
@@ -123,6 +150,8 @@ pub struct Explanation {
     pub held_roles: Vec<HeldRole>,
     /// Every permission that matched, of every role, also where it changed nothing.
     pub matched: Vec<MatchedPermission>,
+    /// Every rule about the tool, operand by operand, also where permissions decided without them.
+    pub rules: Vec<Explained>,
 }
 
 /// Whether one of Callgate's own rights may be used.
@@ -155,21 +184,32 @@ struct Target {
 #[must_use]
 pub fn evaluate(policy: &Policy, question: &Question<'_>) -> Verdict {
     let target = target(policy, question);
-    let user = policy.user(question.user);
-    let reason = judge(policy, user.as_deref(), &target);
+    let found = policy.user(question.user);
+    let user = found.as_deref();
+    let permitted = permitted(policy, user, &target);
+    let ruling = permitted.ok().and_then(|user| ruling(policy, user, question));
+    let raised = ruling.as_ref().and_then(|ruling| ruling.raised);
+    let sensitivity = raised.map_or(target.sensitivity, |raised| raised.max(target.sensitivity));
+    let is_denied = ruling.as_ref().is_some_and(|ruling| ruling.denial.is_some());
+    let reason = match permitted {
+        Err(reason) => reason,
+        Ok(_) if is_denied => VerdictReason::RuleDenied,
+        Ok(user) => by_sensitivity(policy, user, sensitivity),
+    };
     let decision = reason.decision();
     let stages = match decision {
-        Decision::ApprovalRequired => policy.stages_for(target.sensitivity),
+        Decision::ApprovalRequired => policy.stages_for(sensitivity),
         Decision::Allow | Decision::Deny => Arc::default(),
     };
     Verdict {
         decision,
         reason,
-        sensitivity: target.sensitivity,
+        sensitivity,
         resource_key: target.key,
         permission_code: target.code,
         roles: user.map(|user| Arc::clone(user.roles())).unwrap_or_default(),
         stages,
+        ruling,
         policy_version: policy.version(),
     }
 }
@@ -178,12 +218,14 @@ pub fn evaluate(policy: &Policy, question: &Question<'_>) -> Verdict {
 #[must_use]
 pub fn explain(policy: &Policy, question: &Question<'_>) -> Explanation {
     let verdict = evaluate(policy, question);
-    let user = policy.user(question.user);
+    let found = policy.user(question.user);
+    let user = found.as_deref();
     Explanation {
-        held_roles: user.as_ref().map(|user| user.held_roles().to_vec()).unwrap_or_default(),
+        held_roles: user.map(|user| user.held_roles().to_vec()).unwrap_or_default(),
         matched: user
-            .map(|user| policy.matched(&user, &verdict.resource_key, verdict.permission_code))
+            .map(|user| policy.matched(user, &verdict.resource_key, verdict.permission_code))
             .unwrap_or_default(),
+        rules: user.map(|user| explained_rules(policy, user, question)).unwrap_or_default(),
         verdict,
     }
 }
@@ -227,20 +269,25 @@ fn active(user: Option<&User>) -> Result<&User, VerdictReason> {
     }
 }
 
-fn judge(policy: &Policy, user: Option<&User>, target: &Target) -> VerdictReason {
-    let user = match active(user) {
-        Ok(user) => user,
-        Err(reason) => return reason,
-    };
+/// Whether permissions let the call go on; rules and the sensitivity come after.
+fn permitted<'p>(
+    policy: &Policy,
+    user: Option<&'p User>,
+    target: &Target,
+) -> Result<&'p User, VerdictReason> {
+    let user = active(user)?;
     let relaxed = policy.mode() == Mode::Relax && user.is_administrator();
     match policy.effect_on(user, &target.key, target.code) {
-        Some(Effect::Deny) => return VerdictReason::PermissionDenied,
+        Some(Effect::Deny) => Err(VerdictReason::PermissionDenied),
         // The only difference between the modes.
-        _ if !target.named && !relaxed => return VerdictReason::UnknownTool,
-        None if target.named => return VerdictReason::PermissionMissing,
-        _ => {}
+        _ if !target.named && !relaxed => Err(VerdictReason::UnknownTool),
+        None if target.named => Err(VerdictReason::PermissionMissing),
+        _ => Ok(user),
     }
-    if target.sensitivity < policy.threshold() {
+}
+
+fn by_sensitivity(policy: &Policy, user: &User, sensitivity: Sensitivity) -> VerdictReason {
+    if sensitivity < policy.threshold() {
         VerdictReason::Allowed
     } else if policy.workflow() {
         VerdictReason::ApprovalRequired
@@ -248,5 +295,53 @@ fn judge(policy: &Policy, user: Option<&User>, target: &Target) -> VerdictReason
         VerdictReason::Allowed
     } else {
         VerdictReason::WorkflowOff
+    }
+}
+
+/// What the rules about the tool say, where there are any and one matches.
+fn ruling(policy: &Policy, user: &User, question: &Question<'_>) -> Option<Arc<Ruling>> {
+    let rules = policy.rules().about(question.server, question.tool);
+    if rules.is_empty() {
+        return None;
+    }
+    question.arguments.with(|arguments| Ruling::of(&rules, &facts(policy, user, question, arguments)))
+}
+
+fn explained_rules(policy: &Policy, user: &User, question: &Question<'_>) -> Vec<Explained> {
+    let rules = policy.rules().about(question.server, question.tool);
+    question.arguments.with(|arguments| {
+        let facts = facts(policy, user, question, arguments);
+        rules.iter().map(|rule| rule.explain(&facts)).collect()
+    })
+}
+
+fn facts<'f>(
+    policy: &'f Policy,
+    user: &'f User,
+    question: &'f Question<'_>,
+    arguments: &'f Value<'f>,
+) -> Facts<'f> {
+    Facts {
+        tenant: policy.tenant(),
+        user: question.user,
+        agent: question.agent,
+        roles: user.roles(),
+        departments: user.departments(),
+        arguments,
+        time: question.time,
+    }
+}
+
+impl Arguments<'_> {
+    /// Gives the arguments, read. What can't be read would be a fault of ours: `null` has no field that a rule
+    /// asks for, so that every rule about the tool then matches.
+    fn with<T>(&self, ask: impl FnOnce(&Value<'_>) -> T) -> T {
+        match self {
+            Self::Read(arguments) => ask(arguments),
+            Self::Canonical(text) => {
+                let limits = Limits { bytes_max: usize::MAX, ..Limits::default() };
+                ask(&json::parse(text, &limits).unwrap_or(Value::Null))
+            }
+        }
     }
 }

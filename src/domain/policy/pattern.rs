@@ -71,6 +71,25 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Whether this means every name that the other means.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (_, Self::Exact(name)) => self.matches(name),
+            (Self::Prefix(own), Self::Prefix(longer)) => longer.starts_with(&**own),
+            (Self::Exact(_) | Self::Prefix(_), _) => false,
+        }
+    }
+
+    /// Whether there can be a name that both mean.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.covers(other) || other.covers(self)
+    }
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -139,6 +158,20 @@ mod tests {
         assert!(Pattern::tool("mcp:prompts/get").is_ok());
         assert!(Pattern::server("a/b").is_err());
         assert_eq!(Pattern::tool("mcp:*").unwrap().to_string(), "mcp:*");
+    }
+
+    #[test]
+    fn patterns_overlap_where_one_means_what_the_other_does() {
+        let pattern = |text| Pattern::tool(text).unwrap();
+        for (wide, narrow) in [("*", "a"), ("*", "a*"), ("a*", "a"), ("a*", "ab*"), ("a", "a"), ("*", "*")] {
+            assert!(pattern(wide).covers(&pattern(narrow)), "{wide} {narrow}");
+            assert!(pattern(narrow).overlaps(&pattern(wide)), "{wide} {narrow}");
+        }
+        for (one, other) in [("a", "b"), ("a", "ab*"), ("a*", "b*"), ("ab*", "ac*")] {
+            assert!(!pattern(one).covers(&pattern(other)) && !pattern(one).overlaps(&pattern(other)));
+            assert!(!pattern(other).overlaps(&pattern(one)), "{one} {other}");
+        }
+        assert!(!pattern("ab*").covers(&pattern("a*")) && !pattern("a").covers(&pattern("*")));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{
     pattern::PatternMap,
     resource::{Code, Effect},
     rights::{Keyring, Role},
+    rule::Rules,
     stage::Stage,
 };
 use crate::domain::{name::Name, sensitivity::Sensitivity};
@@ -34,6 +35,7 @@ pub(super) struct Rulebook {
     pub(super) tools: PatternMap<PatternMap<Tool>>,
     pub(super) tool_entries: Vec<ToolEntry>,
     pub(super) endpoints: Endpoints,
+    pub(super) rules: Rules,
     pub(super) stages: BTreeMap<Sensitivity, Arc<[Stage]>>,
 }
 

@@ -1,6 +1,6 @@
 //! What the policy means, asked through documents.
 
-mod documents;
+pub(super) mod documents;
 mod faults;
 mod model;
 mod tables;

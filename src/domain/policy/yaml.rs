@@ -5,6 +5,8 @@
 //! far. What the words mean is checked afterwards, in `check`; only the first fault of the YAML itself is told,
 //! because what follows it can't be trusted.
 
+mod rule;
+
 use std::{fmt, marker::PhantomData};
 
 use serde::{
@@ -12,13 +14,15 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_saphyr::{
-    DuplicateKeyPolicy, Error, Location, MergeKeyPolicy, Options, SnippetMode, Spanned, UserMessageFormatter,
+    DuplicateKeyPolicy, Error, Location, MergeKeyPolicy, NonFiniteFloatPolicy, Options, SnippetMode, Spanned,
+    UserMessageFormatter,
 };
 
+pub(super) use self::rule::{Node, RawNode, RawRule};
 use super::fault::{Fault, escape};
 
-/// The deepest nesting of lists and mappings; the form itself needs 6.
-const DEPTH_MAX: usize = 16;
+/// The deepest nesting of lists and mappings; the form itself needs 19, for the innermost condition of a rule.
+const DEPTH_MAX: usize = 32;
 /// The most aliases in a document.
 const ALIASES_MAX: usize = 1_000;
 /// The most parser events, those replayed by aliases counted apart: enough for 10,000 users.
@@ -48,6 +52,8 @@ pub(super) struct RawDocument {
     pub(super) endpoints: Vec<RawEndpoint>,
     #[serde(default)]
     pub(super) stages: Vec<RawStage>,
+    #[serde(default)]
+    pub(super) rules: Vec<RawRule>,
 }
 
 /// The block `approvals`.
@@ -204,6 +210,8 @@ fn options() -> Options {
         reject_unsupported_tags: true,
         // Comments would only be limited, never used.
         emit_comments: false,
+        // A number too large for a double is read from the text again.
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
     }
 }
 

@@ -6,10 +6,11 @@ use crate::domain::{
     policy::{
         Policy,
         document::{Document, Mode, UserKind},
-        eval::{Decision, Permit, Question, VerdictReason, evaluate, explain, permits},
+        eval::{Arguments, Decision, Permit, Question, VerdictReason, evaluate, explain, permits},
         resource::Code,
     },
     sensitivity::Sensitivity,
+    time::Timestamp,
 };
 
 /// A document that is valid whatever sections follow it; `root` may change the policy.
@@ -27,8 +28,14 @@ pub(super) fn compile(text: &str) -> Policy {
     Policy::compile(&document, 7)
 }
 
+/// A question without arguments.
+pub(super) fn question<'a>(user: &'a str, server: &'a str, tool: &'a str) -> Question<'a> {
+    let arguments = Arguments::Canonical("{}");
+    Question { user, agent: None, server, tool, arguments, time: Timestamp::from_micros(0) }
+}
+
 fn ask(policy: &Policy, user: &str, tool: &str) -> VerdictReason {
-    let question = Question { user, server: "files", tool };
+    let question = question(user, "files", tool);
     let verdict = evaluate(policy, &question);
     assert_eq!(explain(policy, &question).verdict, verdict);
     assert_eq!(verdict.policy_version, 7);
@@ -98,7 +105,7 @@ fn roles_of_nested_departments_count_and_say_whence_they_come() {
     assert!(ann.is_in("engineering") && ann.is_in("platform") && ann.is_in("night"));
     assert!(!policy.user("root").unwrap().is_in("engineering"));
 
-    let question = Question { user: "ann", server: "files", tool: "deploy" };
+    let question = question("ann", "files", "deploy");
     let matched: Vec<_> = explain(&policy, &question)
         .matched
         .into_iter()
@@ -131,7 +138,7 @@ fn whatever_is_unknown_is_denied() {
         assert_eq!(ask(&policy, "bob", "build"), VerdictReason::UserDisabled);
         assert_eq!(ask(&policy, "ann", "unheard_of"), VerdictReason::UnknownTool);
         assert_eq!(ask(&policy, "ann", ""), VerdictReason::UnknownTool);
-        let elsewhere = Question { user: "ann", server: "Files", tool: "build" };
+        let elsewhere = question("ann", "Files", "build");
         assert_eq!(evaluate(&policy, &elsewhere).reason, VerdictReason::UnknownTool);
         assert_eq!(ask(&policy, "root", "build"), VerdictReason::PermissionMissing);
     }
@@ -139,7 +146,7 @@ fn whatever_is_unknown_is_denied() {
 
 #[test]
 fn a_tool_that_no_policy_names_counts_as_high_for_an_administrator_in_relax() {
-    let question = Question { user: "root", server: "any", tool: "unheard.of" };
+    let question = question("root", "any", "unheard.of");
     assert_eq!(evaluate(&nested(""), &question).reason, VerdictReason::UnknownTool);
     let verdict = evaluate(&nested("mode: RELAX\n"), &question);
     assert_eq!(verdict.decision, Decision::ApprovalRequired);
@@ -183,7 +190,7 @@ tools:
 "
     ));
     let key = |server, tool| {
-        let verdict = evaluate(&policy, &Question { user: "root", server, tool });
+        let verdict = evaluate(&policy, &question("root", server, tool));
         (verdict.sensitivity, verdict.resource_key.to_string(), verdict.permission_code)
     };
     let execute = Code::Execute;

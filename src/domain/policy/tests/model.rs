@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use super::documents::compile;
-use crate::domain::policy::eval::{Decision, Question, VerdictReason, evaluate, explain};
+use super::documents::{compile, question};
+use crate::domain::policy::eval::{Decision, VerdictReason, evaluate, explain};
 
 const RESOURCES: [&str; 6] = ["tool.*", "tool.read", "tool.re", "k.*", "k.a", "k.a.*"];
 const PATTERNS: [&str; 5] = ["read", "re*", "r*", "*", "re"];
@@ -194,7 +194,7 @@ proptest! {
         let policy = compile(&yaml(&model));
         for (user, server, tool) in questions() {
             let name = user_name(user);
-            let question = Question { user: &name, server, tool };
+            let question = question(&name, server, tool);
             let explanation = explain(&policy, &question);
             prop_assert_eq!(explanation.verdict.reason, plain(&model, user, server, tool), "{:?}", question);
             prop_assert_eq!(&evaluate(&policy, &question), &explanation.verdict);
@@ -211,7 +211,7 @@ proptest! {
         let relax = compile(&yaml(&Model { relax: true, ..model }));
         for (user, server, tool) in questions() {
             let name = user_name(user);
-            let question = Question { user: &name, server, tool };
+            let question = question(&name, server, tool);
             let (before, after) = (evaluate(&strict, &question), evaluate(&relax, &question));
             if before != after {
                 prop_assert_eq!(before.reason, VerdictReason::UnknownTool);
@@ -249,7 +249,7 @@ proptest! {
             tools: vec![("*", "*", None, "EXECUTE", 0)],
         };
         let policy = compile(&yaml(&model));
-        let verdict = evaluate(&policy, &Question { user: "u0", server: "s", tool: "read" });
+        let verdict = evaluate(&policy, &question("u0", "s", "read"));
         prop_assert_eq!(verdict.decision, Decision::Deny);
         prop_assert_eq!(verdict.reason, VerdictReason::PermissionDenied);
     }

@@ -1,11 +1,11 @@
 //! The built-in policy, the scenarios' fixture and the published example, held against tables.
 
-use super::documents::compile;
+use super::documents::{compile, question};
 use crate::domain::{
     name::Name,
     policy::{
         BUILTIN, Policy,
-        eval::{Decision, Question, VerdictReason, evaluate, permits},
+        eval::{Decision, VerdictReason, evaluate, permits},
         resource::{Code, speak_for_key},
     },
     sensitivity::Sensitivity,
@@ -45,7 +45,7 @@ fn of_servers() -> Vec<&'static str> {
 }
 
 fn decision(policy: &Policy, user: &str, tool: &str) -> Decision {
-    evaluate(policy, &Question { user, server: "any", tool }).decision
+    evaluate(policy, &question(user, "any", tool)).decision
 }
 
 fn sorted(mut names: Vec<&str>) -> Vec<&str> {
@@ -74,7 +74,7 @@ fn the_built_in_policy_holds_what_is_high_or_critical() {
     let policy = compile(BUILTIN);
     for (sensitivity, tools) in TOOLS {
         for tool in tools.split_whitespace().filter(|tool| *tool != "|") {
-            let verdict = evaluate(&policy, &Question { user: "admin_user", server: "any", tool });
+            let verdict = evaluate(&policy, &question("admin_user", "any", tool));
             assert_eq!(verdict.sensitivity, sensitivity, "{tool}");
             let held = verdict.decision == Decision::ApprovalRequired;
             assert_eq!(held, sensitivity >= Sensitivity::High, "{tool}");
@@ -156,7 +156,7 @@ fn nobody_else_can_approve_what_the_only_admin_asks_for() {
 #[test]
 fn the_fixture_follows_the_text_of_the_scenarios() {
     let policy = compile(SCENARIOS);
-    let ask = |user, tool| evaluate(&policy, &Question { user, server: "any", tool });
+    let ask = |user, tool| evaluate(&policy, &question(user, "any", tool));
     assert_eq!(ask("dev_user", "execute_python").sensitivity, Sensitivity::High);
     for user in ["dev_user", "dev_user2", "dev_user3", "dev_user4", "dev_user5"] {
         assert_eq!(ask(user, "execute_python").decision, Decision::ApprovalRequired, "{user}");
@@ -172,7 +172,7 @@ fn the_fixture_follows_the_text_of_the_scenarios() {
 #[test]
 fn the_example_asks_two_approvers_for_what_is_critical() {
     let policy = compile(TWO_APPROVERS);
-    let ask = |server, tool| evaluate(&policy, &Question { user: "dana", server, tool });
+    let ask = |server, tool| evaluate(&policy, &question("dana", server, tool));
     let reset = ask("git", "git_reset");
     assert_eq!(reset.decision, Decision::ApprovalRequired);
     assert_eq!(reset.stages.iter().map(|stage| stage.count).collect::<Vec<_>>(), [2]);

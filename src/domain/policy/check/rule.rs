@@ -1,0 +1,235 @@
+//! The rules of a document.
+
+use std::collections::HashSet;
+
+use serde_saphyr::Location;
+
+use super::Checker;
+use crate::domain::{
+    json::{self, Limits, Value},
+    name::is_invisible,
+    policy::{
+        document::ToolEntry,
+        fault::{quote, step},
+        pattern::Pattern,
+        rule::{
+            Condition, Effect, Line, RULE_MESSAGE_BYTES_MAX, RULE_NAME_BYTES_MAX, RULE_TOOLS_MAX, RULES_MAX,
+            Rule, RuleTool, mold, read::Defined,
+        },
+        yaml::{Node, RawNode, RawRule, Text},
+    },
+    sensitivity::Sensitivity,
+};
+
+impl Checker<'_> {
+    pub(super) fn rules(&mut self, raw: &[RawRule], tools: &[ToolEntry]) -> Vec<Rule> {
+        let mut found = Vec::new();
+        let mut names = HashSet::new();
+        for (index, rule) in raw.iter().enumerate() {
+            let path = format!("rules[{index}]");
+            if index == RULES_MAX {
+                let message = format!("there are {} rules, the limit is {RULES_MAX}", raw.len());
+                self.fault(rule.name.referenced, &path, message);
+                break;
+            }
+            if !names.insert(rule.name.value.as_str()) {
+                let message = format!("a rule before is called {} too", quote(&rule.name.value));
+                self.fault(rule.name.referenced, &format!("{path}.name"), message);
+            }
+            found.extend(self.rule(rule, tools, &path));
+        }
+        found
+    }
+
+    fn rule(&mut self, raw: &RawRule, tools: &[ToolEntry], path: &str) -> Option<Rule> {
+        let name = &raw.name.value;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if name.is_empty() || name.len() > RULE_NAME_BYTES_MAX || !name.bytes().all(is_plain) {
+            let message = format!(
+                "the name {} must be 1 to {RULE_NAME_BYTES_MAX} letters, digits, `-`, `_` or `.`",
+                quote(name)
+            );
+            self.fault(raw.name.referenced, &format!("{path}.name"), message);
+        }
+        let about = self.rule_tools(raw, tools, path);
+        let when = self.condition(&raw.when, &format!("{path}.when"));
+        let effect = self.effect(raw, path);
+        self.rule_message(&raw.message, &format!("{path}.message"));
+        Some(Rule {
+            name: name.as_str().into(),
+            tools: about.into(),
+            when: when?.into(),
+            effect: effect?,
+            message: raw.message.value.as_str().into(),
+            shadow: raw.shadow.unwrap_or(false),
+            line: Line(raw.name.referenced.line()),
+        })
+    }
+
+    fn rule_tools(&mut self, raw: &RawRule, entries: &[ToolEntry], path: &str) -> Vec<RuleTool> {
+        let path = format!("{path}.tools");
+        let count: usize = raw.tools.value.iter().map(|tools| tools.names.value.len()).sum();
+        if count == 0 || count > RULE_TOOLS_MAX {
+            let message = format!("names {count} tools; name 1 to {RULE_TOOLS_MAX}, or several with `*`");
+            self.fault(raw.tools.referenced, &path, message);
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for (index, tools) in raw.tools.value.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            let server = Pattern::server(&tools.server.value).map_err(|error| {
+                let message = format!("the server {} {error}", quote(&tools.server.value));
+                self.fault(tools.server.referenced, &format!("{path}.server"), message);
+            });
+            for (index, text) in tools.names.value.iter().enumerate() {
+                let path = format!("{path}.names[{index}]");
+                match (Pattern::tool(&text.value), &server) {
+                    (Ok(name), Ok(server)) => {
+                        let tool = RuleTool { server: server.clone(), name };
+                        self.is_a_tool(&tool, entries, text.referenced, &path);
+                        found.push(tool);
+                    }
+                    (Ok(_), Err(())) => {}
+                    (Err(error), _) => {
+                        self.fault(
+                            text.referenced,
+                            &path,
+                            format!("the tool {} {error}", quote(&text.value)),
+                        );
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// A rule about a tool that no entry can name would never be asked.
+    fn is_a_tool(&mut self, tool: &RuleTool, entries: &[ToolEntry], at: Location, path: &str) {
+        let is_named = entries
+            .iter()
+            .any(|entry| entry.server.overlaps(&tool.server) && entry.name.overlaps(&tool.name));
+        if !is_named {
+            let (server, name) = (quote(&tool.server.to_string()), quote(&tool.name.to_string()));
+            let message = format!(
+                "no entry of `tools` names {name} of the server {server}, so the rule would never be asked; \
+                 add the tool there, or correct the name"
+            );
+            self.fault(at, path, message);
+        }
+    }
+
+    fn effect(&mut self, raw: &RawRule, path: &str) -> Option<Effect> {
+        match (&raw.effect, &raw.raise) {
+            (Some(effect), None) => {
+                self.word(Some(effect), &format!("{path}.effect"), "effect", &[("DENY", Effect::Deny)])
+            }
+            (None, Some(text)) => {
+                let path = format!("{path}.raise");
+                let to = self.sensitivity(Some(text), &path)?;
+                if to == Sensitivity::Low {
+                    let message = "raises nothing: LOW is the least; use MEDIUM, HIGH or CRITICAL".to_owned();
+                    self.fault(text.referenced, &path, message);
+                }
+                Some(Effect::Raise(to))
+            }
+            (both, _) => {
+                let number = if both.is_some() { "both" } else { "neither" };
+                let message = format!("has {number} of `effect: DENY` and `raise`; give one");
+                self.fault(raw.name.referenced, path, message);
+                None
+            }
+        }
+    }
+
+    fn rule_message(&mut self, text: &Text, path: &str) {
+        let message = text.value.as_str();
+        if message.trim().is_empty()
+            || message.len() > RULE_MESSAGE_BYTES_MAX
+            || message.contains(is_invisible)
+        {
+            let message = format!(
+                "must say in 1 to {RULE_MESSAGE_BYTES_MAX} bytes on one line why the rule is there; it is shown to people"
+            );
+            self.fault(text.referenced, path, message);
+        }
+    }
+
+    fn condition(&mut self, node: &Node, path: &str) -> Option<Condition> {
+        let value = self.value(node, path)?;
+        let (roles, departments) = (&self.roles, &self.departments);
+        let read = Condition::read(&value, Some(&Defined { roles, departments }));
+        read.map_err(|misfits| {
+            for misfit in misfits {
+                let (at, below) = locate(node, &misfit.path);
+                self.fault(at, &format!("{path}{below}"), misfit.message);
+            }
+        })
+        .ok()
+    }
+
+    /// What a node says, every number as it is written.
+    fn value(&mut self, node: &Node, path: &str) -> Option<Value<'static>> {
+        Some(match &node.value {
+            RawNode::Null => Value::Null,
+            RawNode::Bool(truth) => Value::Bool(*truth),
+            RawNode::Number(near) => {
+                let number = self.written(node, near);
+                if number.is_none() {
+                    let message = "is no number as JSON writes it; write it so, or in quotes if it is a text";
+                    self.fault(node.referenced, path, message.to_owned());
+                }
+                number?
+            }
+            RawNode::Text(text) => Value::String(text.clone().into()),
+            RawNode::List(items) => {
+                let item = |(index, item): (usize, &Node)| self.value(item, &format!("{path}[{index}]"));
+                Value::Array(items.iter().enumerate().map(item).collect::<Option<_>>()?)
+            }
+            RawNode::Map(members) => {
+                let mut found = Vec::new();
+                for (key, member) in members {
+                    let value = self.value(member, &format!("{path}{}", step(&key.value)))?;
+                    found.push((key.value.clone().into(), value));
+                }
+                found.sort_by(|(one, _), (other, _): &(std::borrow::Cow<'_, str>, _)| {
+                    json::utf16_order(one, other)
+                });
+                Value::Object(found)
+            }
+        })
+    }
+
+    /// The number that stands at the place of a node; it must round to what the YAML parser saw.
+    fn written(&self, node: &Node, near: &str) -> Option<Value<'static>> {
+        let span = node.defined.span();
+        let start = usize::try_from(span.byte_offset()?).ok()?;
+        let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
+        let literal = self.text.get(start..end)?.trim();
+        let number = json::parse(literal, &Limits::default()).ok()?;
+        // Adding zero makes -0 and 0 one.
+        let rounded = |text: &str| text.parse::<f64>().map(|double| (double + 0.0).to_bits()).ok();
+        let is_it = number.as_number().is_some() && rounded(literal) == rounded(near);
+        is_it.then(|| number.into_owned())
+    }
+}
+
+/// Where a step leads, and how its path is written. What isn't there is told where it should be.
+fn locate(node: &Node, steps: &[mold::Step]) -> (Location, String) {
+    let mut place = (node, String::new());
+    for taken in steps {
+        let next = match (&place.0.value, taken) {
+            (RawNode::List(items), mold::Step::Index(index)) => items.get(*index),
+            (RawNode::Map(members), mold::Step::Key(key)) => {
+                members.iter().find(|(own, _)| own.value == *key).map(|(_, member)| member)
+            }
+            _ => None,
+        };
+        let Some(next) = next else { break };
+        place.0 = next;
+        place.1.push_str(&match taken {
+            mold::Step::Key(key) => step(key),
+            mold::Step::Index(index) => format!("[{index}]"),
+        });
+    }
+    (place.0.referenced, place.1)
+}

@@ -1,0 +1,209 @@
+//! When a rule matches: conditions, and whether they hold.
+//!
+//! `all`, `any` and `none` join conditions; at the leaves stand conditions about a field of the arguments, about
+//! the subject and about the time. Only a field can be unknown. What a condition was written as is kept beside
+//! what was made of it, so that two conditions are equal when they say the same.
+
+use std::{fmt, ops::ControlFlow};
+
+use super::{
+    facts::Facts,
+    hours::Hours,
+    matcher::Matcher,
+    mold::{Misfit, Mold},
+    read::{Defined, Reader},
+    selector::{Found, Selector},
+    truth::{Answer, Truth, Why, truth},
+};
+use crate::domain::{json::Value, policy::pattern::Pattern};
+
+/// The deepest that conditions nest: a lone leaf has depth 1.
+pub const DEPTH_MAX: usize = 8;
+/// The most leaves of one rule's condition.
+pub const OPERANDS_MAX: usize = 64;
+
+/// When a rule matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// All of them hold.
+    All(Vec<Condition>),
+    /// Any of them holds.
+    Any(Vec<Condition>),
+    /// None of them holds.
+    None(Vec<Condition>),
+    /// A field of the arguments is so.
+    Field(Field),
+    /// The subject is one of these.
+    Subject(Subject),
+    /// The time lies in these hours.
+    Time(Hours),
+}
+
+/// What is asked of a field.
+#[derive(Debug, Clone)]
+pub struct Field {
+    pub(super) at: Selector,
+    /// The matcher's word, and what follows it.
+    pub(super) word: String,
+    pub(super) operand: Value<'static>,
+    pub(super) base: Option<Value<'static>>,
+    pub(super) optional: bool,
+    /// Whether every value that is selected must be so, not any.
+    pub(super) every: bool,
+    /// What was made of the word and the operand.
+    pub(super) matcher: Matcher,
+}
+
+/// Who the subject has to be: for each list that isn't empty, something of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    pub(super) users: Vec<String>,
+    pub(super) roles: Vec<String>,
+    pub(super) departments: Vec<String>,
+    pub(super) agents: Vec<Pattern>,
+}
+
+impl Condition {
+    /// Reads a condition. Without `defined` every role and department counts as defined.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at least one thing.
+    pub fn read(value: &Value<'_>, defined: Option<&Defined<'_>>) -> Result<Self, Vec<Misfit>> {
+        Reader::new(defined).read(&Mold::whole(value))
+    }
+
+    /// Whether it holds.
+    #[must_use]
+    pub fn truth(&self, facts: &Facts<'_>) -> Truth {
+        match self {
+            Self::All(of) => all(of.iter().map(|condition| condition.truth(facts))),
+            Self::Any(of) => all(of.iter().map(|condition| condition.truth(facts).negated())).negated(),
+            Self::None(of) => all(of.iter().map(|condition| condition.truth(facts).negated())),
+            Self::Field(field) => truth(field.answer(facts)),
+            Self::Subject(subject) => subject.holds(facts).into(),
+            Self::Time(hours) => hours.contain(facts.time).into(),
+        }
+    }
+
+    /// Whether it holds, and if that isn't known, the fields that are to blame.
+    pub(super) fn blame<'c>(&'c self, facts: &Facts<'_>, unknown: &mut Vec<(&'c Field, Why)>) -> Truth {
+        let before = unknown.len();
+        let mut of_each = |of: &'c [Self]| -> Vec<Truth> {
+            of.iter().map(|condition| condition.blame(facts, unknown)).collect()
+        };
+        let truth = match self {
+            Self::All(of) => all(of_each(of)),
+            Self::Any(of) => all(of_each(of).into_iter().map(Truth::negated)).negated(),
+            Self::None(of) => all(of_each(of).into_iter().map(Truth::negated)),
+            Self::Field(field) => truth(field.answer(facts).inspect_err(|why| unknown.push((field, *why)))),
+            Self::Subject(_) | Self::Time(_) => self.truth(facts),
+        };
+        if truth != Truth::Unknown {
+            unknown.truncate(before);
+        }
+        truth
+    }
+}
+
+/// The truth of all of them; asks no further than it must.
+pub(super) fn all(truths: impl IntoIterator<Item = Truth>) -> Truth {
+    let mut so_far = Truth::True;
+    for truth in truths {
+        so_far = so_far.and(truth);
+        if so_far == Truth::False {
+            break;
+        }
+    }
+    so_far
+}
+
+impl Field {
+    /// Whether it is so, or why that can't be known.
+    #[must_use]
+    pub fn answer(&self, facts: &Facts<'_>) -> Answer {
+        let mut so_far = Ok(self.every);
+        self.at.walk(facts.arguments, &mut |found| {
+            let Some(answer) = self.judge(&found, facts) else { return ControlFlow::Continue(()) };
+            match answer {
+                Ok(holds) if holds != self.every => {
+                    so_far = Ok(holds);
+                    return ControlFlow::Break(());
+                }
+                Ok(_) => {}
+                Err(why) => so_far = so_far.and(Err(why)),
+            }
+            ControlFlow::Continue(())
+        });
+        so_far
+    }
+
+    /// Whether one thing that was found is so; nothing for what is passed over: below a `**` at the end stands
+    /// whatever there is, and nobody said of what kind.
+    pub(super) fn judge(&self, found: &Found<'_, '_>, facts: &Facts<'_>) -> Option<Answer> {
+        match self.matcher.judge(found, facts) {
+            Err(Why::Missing) if self.optional => Some(Ok(false)),
+            Err(Why::Kind { .. }) if self.at.ends_deep() && matches!(found, Found::Value(..)) => None,
+            answer => Some(answer),
+        }
+    }
+}
+
+impl PartialEq for Field {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { at, word, operand, base, optional, every, matcher: _ } = self;
+        (at, word, operand, base, optional, every)
+            == (&other.at, &other.word, &other.operand, &other.base, &other.optional, &other.every)
+    }
+}
+
+impl Eq for Field {}
+
+impl fmt::Display for Field {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.every {
+            formatter.write_str("every ")?;
+        }
+        write!(formatter, "{} {} {}", self.at, self.word, self.operand.canonical())?;
+        if let Some(base) = &self.base {
+            write!(formatter, " from {}", base.canonical())?;
+        }
+        if self.optional {
+            formatter.write_str(" (optional)")?;
+        }
+        Ok(())
+    }
+}
+
+impl Subject {
+    /// Whether the subject is one of these.
+    #[must_use]
+    pub fn holds(&self, facts: &Facts<'_>) -> bool {
+        let among = |listed: &[String], of: &[crate::domain::name::Name]| {
+            listed.is_empty() || of.iter().any(|name| listed.iter().any(|one| one == name.as_str()))
+        };
+        let agent = facts.agent.unwrap_or_default();
+        (self.users.is_empty() || self.users.iter().any(|user| user == facts.user))
+            && among(&self.roles, facts.roles)
+            && among(&self.departments, facts.departments)
+            && (self.agents.is_empty()
+                || (!agent.is_empty() && self.agents.iter().any(|pattern| pattern.matches(agent))))
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agents: Vec<String> = self.agents.iter().map(ToString::to_string).collect();
+        let lists = [
+            ("user", &self.users),
+            ("role", &self.roles),
+            ("department", &self.departments),
+            ("agent", &agents),
+        ];
+        let said: Vec<String> = lists
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| format!("{what} in {}", names.join(", ")))
+            .collect();
+        write!(formatter, "subject has {}", said.join(", and "))
+    }
+}

@@ -1,0 +1,126 @@
+//! What the rules about a tool say of one call.
+//!
+//! Every rule is judged, also behind one that denies, so that the record is whole; the record is bounded, the
+//! effect isn't. Nothing of the arguments is in it: it goes into the audit log.
+
+use std::sync::Arc;
+
+use super::{Effect, Rule, facts::Facts, truth::Truth};
+use crate::domain::sensitivity::Sensitivity;
+
+/// The most rules that a ruling names.
+pub const HITS_MAX: usize = 32;
+/// The most faults that a ruling tells.
+pub const FAULTS_MAX: usize = 16;
+
+/// What the rules say, where at least one matched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ruling {
+    /// The rules that matched, in the order of the document; at most [`HITS_MAX`].
+    pub hits: Vec<Hit>,
+    /// How many more matched.
+    pub hits_cut: usize,
+    /// Why rules couldn't be judged; at most [`FAULTS_MAX`].
+    pub faults: Vec<String>,
+    /// The rule that denies the call, if one does.
+    pub denial: Option<Denial>,
+    /// The least sensitivity that the call counts as, if a rule says so.
+    pub raised: Option<Sensitivity>,
+}
+
+/// A rule that matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// What it does.
+    pub effect: Effect,
+    /// Whether it does nothing but to be reported.
+    pub shadow: bool,
+    /// Whether it matched because it couldn't be judged.
+    pub unknown: bool,
+}
+
+/// Which rule denies a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// Its message for people.
+    pub message: Arc<str>,
+    /// Why it couldn't be judged, where that is why it denies.
+    pub fault: Option<String>,
+}
+
+impl Ruling {
+    /// Judges a call by rules; nothing where none matches.
+    #[must_use]
+    pub fn of(rules: &[&Rule], facts: &Facts<'_>) -> Option<Arc<Self>> {
+        let mut ruling = Self::default();
+        for rule in rules {
+            let truth = rule.when.truth(facts);
+            if truth.is_match() {
+                ruling.add(rule, truth == Truth::Unknown, facts);
+            }
+        }
+        (!ruling.hits.is_empty()).then(|| Arc::new(ruling))
+    }
+
+    fn add(&mut self, rule: &Rule, unknown: bool, facts: &Facts<'_>) {
+        let fault = if unknown { self.note_faults(rule, facts) } else { None };
+        if !rule.shadow {
+            self.apply(rule, fault);
+        }
+        if self.hits.len() == HITS_MAX {
+            self.hits_cut += 1;
+            return;
+        }
+        let (effect, shadow) = (rule.effect, rule.shadow);
+        self.hits.push(Hit { rule: Arc::clone(&rule.name), effect, shadow, unknown });
+    }
+
+    fn apply(&mut self, rule: &Rule, fault: Option<String>) {
+        match rule.effect {
+            Effect::Raise(to) => self.raised = self.raised.max(Some(to)),
+            // One that certainly matches says more to people than one that couldn't be judged.
+            Effect::Deny
+                if self.denial.as_ref().is_none_or(|so_far| so_far.fault.is_some() && fault.is_none()) =>
+            {
+                let (rule, message) = (Arc::clone(&rule.name), Arc::clone(&rule.message));
+                self.denial = Some(Denial { rule, message, fault });
+            }
+            Effect::Deny => {}
+        }
+    }
+
+    /// Notes why a rule can't be judged, and gives the first reason.
+    fn note_faults(&mut self, rule: &Rule, facts: &Facts<'_>) -> Option<String> {
+        let mut blamed = Vec::new();
+        rule.when.blame(facts, &mut blamed);
+        let faults: Vec<String> = blamed.iter().map(|(field, why)| format!("{} {why}", field.at)).collect();
+        let left = FAULTS_MAX.saturating_sub(self.faults.len());
+        self.faults.extend(faults.iter().take(left).map(|fault| format!("{}: {fault}", rule.name)));
+        faults.into_iter().next()
+    }
+
+    /// What the audit log keeps of it: keys and values.
+    #[must_use]
+    pub fn details(&self) -> Vec<(&'static str, String)> {
+        let named = |shadow: bool| {
+            let hits = self.hits.iter().filter(|hit| hit.shadow == shadow);
+            let mut named: Vec<String> = hits
+                .map(|hit| {
+                    let unknown = if hit.unknown { " (unknown)" } else { "" };
+                    format!("{}: {}{unknown}", hit.rule, hit.effect)
+                })
+                .collect();
+            if self.hits_cut > 0 && !shadow {
+                named.push(format!("and {} more", self.hits_cut));
+            }
+            named.join("; ")
+        };
+        let all =
+            [("rules", named(false)), ("shadow_rules", named(true)), ("rule_faults", self.faults.join("; "))];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+}

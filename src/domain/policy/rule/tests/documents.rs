@@ -1,0 +1,246 @@
+//! Rules as documents write them.
+
+use std::fmt::Write as _;
+
+use crate::domain::policy::{
+    document::Document,
+    fault::Fault,
+    rule::{Effect, matcher::MATCHERS},
+    tests::documents::{HEAD, ROOT_ROLE},
+};
+use crate::domain::sensitivity::Sensitivity;
+
+/// A valid document of thirteen lines, and then its rules.
+fn with(rules: &str) -> String {
+    format!(
+        "{HEAD}users:\n  root: {{ roles: [root] }}\nroles:\n{ROOT_ROLE}  writer: {{}}\ndepartments:\n  platform: {{}}\n\
+         tools:\n  - {{ server: files, names: [read, 'write_*'], sensitivity: LOW }}\n  - {{ server: sh, names: ['*'], sensitivity: HIGH }}\n\
+         # line 13\n{rules}"
+    )
+}
+
+/// One rule, whose condition and further keys are given on lines of their own: the condition on line 17.
+fn rule(when: &str, more: &str) -> String {
+    with(&format!(
+        "rules:\n  - name: r\n    tools: [{{ server: files, names: [read] }}]\n    when: {when}\n    message: m\n{more}"
+    ))
+}
+
+fn faults(text: &str) -> Vec<Fault> {
+    Document::parse(text).expect_err(text)
+}
+
+/// A document that uses every matcher, with numbers that no double holds.
+fn everything() -> String {
+    let mut text = with("rules:\n");
+    for (index, matcher) in MATCHERS.iter().enumerate() {
+        write!(
+            text,
+            "  - name: rule-{index}\n    tools: [{{ server: files, names: ['write_*', read] }}, {{ server: '*', names: ['r*'] }}]\n    \
+             when:\n      at: /x\n      {}: {}\n    message: for people\n    ",
+            matcher.word, matcher.example
+        )
+        .unwrap();
+        text.push_str(if index % 2 == 0 { "effect: DENY\n" } else { "raise: CRITICAL\n    shadow: true\n" });
+    }
+    text
+}
+
+#[test]
+fn a_document_with_every_matcher_is_read() {
+    let text = everything();
+    let document = Document::parse(&text).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!(document.rules().len(), MATCHERS.len());
+    let [first, second, ..] = document.rules() else { panic!() };
+    assert_eq!((&*first.name, first.effect, first.shadow), ("rule-0", Effect::Deny, false));
+    assert_eq!((second.effect, second.shadow), (Effect::Raise(Sensitivity::Critical), true));
+    assert_eq!((first.tools.len(), first.line.0, &*first.message), (3, 15, "for people"));
+    assert_eq!(
+        document,
+        Document::parse(&text.replace("# line 13", "# line 13\n\n")).unwrap(),
+        "lines mean nothing"
+    );
+}
+
+#[test]
+fn numbers_are_read_as_they_are_written() {
+    let condition = |text: &str| {
+        let document = Document::parse(&rule(text, "    effect: DENY\n"))
+            .unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
+        document.rules()[0].when.clone()
+    };
+    let same = |one: &str, other: &str| {
+        condition(&format!("{{ at: /x, equals: {one} }}"))
+            == condition(&format!("{{ at: /x, equals: {other} }}"))
+    };
+    assert!(same("9007199254740993", "9007199254740993.0") && !same("9007199254740993", "9007199254740992"));
+    assert!(same("1e400", "10e399") && !same("1e400", "1e401"));
+    assert!(
+        !same("0.1", "0.1000000000000000000001")
+            && !same("123456789012345678901234567890", "123456789012345678901234567891")
+    );
+    assert!(same("-5", "-5.0") && same("-0", "0") && !same("5", "'5'") && !same("true", "'true'"));
+    assert!(same("[é, 1]", "[ \"é\" , 1.0 ]") && same("{ a: 1, b: ~ }", "{ b: null, a: 1 }"));
+    // An alias stands for what it is an alias of, wherever that is; what comes before has wide characters.
+    let aliases = rule(
+        "{ any: [{ at: /ü, equals: &n 12345678901234567890.5 }, { at: /b, equals: *n }] }",
+        "    effect: DENY\n",
+    );
+    let plain = aliases.replace("&n ", "").replace("*n", "12345678901234567890.5");
+    assert_eq!(Document::parse(&aliases).unwrap().rules(), Document::parse(&plain).unwrap().rules());
+    let marked = format!("\u{feff}{}", rule("{ at: /x, less: 0.25 }", "    effect: DENY\n"));
+    assert!(Document::parse(&marked).is_ok(), "a byte order mark moves nothing");
+    for odd in ["0x1F", "1_000", "+5", ".5", "5.", "017", ".inf", ".nan", "0o7"] {
+        let found = Document::parse(&rule(&format!("{{ at: /x, less: {odd} }}"), "    effect: DENY\n"));
+        let fault = &found.expect_err(odd)[0];
+        assert_eq!((fault.line, fault.path.as_str()), (Some(17), "rules[0].when.less"), "{odd}: {fault}");
+    }
+}
+
+/// A condition; line, path and part of the message of its first fault.
+const CONDITIONS: &[(&str, u64, &str, &str)] = &[
+    ("{}", 17, "rules[0].when", "is no condition"),
+    ("[]", 17, "rules[0].when", "must be a mapping"),
+    ("text", 17, "rules[0].when", "`text` must be a mapping"),
+    ("{ at: /x }", 17, "rules[0].when", "asks nothing"),
+    ("{ at: /x, equal: 1 }", 17, "rules[0].when.equal", "use one of `present`"),
+    (
+        "\n      all:\n        - { at: /x, equals: 1 }\n        - { at: /y, less: a }",
+        20,
+        "rules[0].when.all[1].less",
+        "must be a number",
+    ),
+    ("{ at: /x, equals: { subject: me } }", 17, "rules[0].when.equals.subject", "use one of `user`"),
+    ("{ at: /x, regex: ['a', '('] }", 17, "rules[0].when.regex[1]", "is no regular expression"),
+    ("{ at: x, equals: 1 }", 17, "rules[0].when.at", "begin with `/`"),
+    (
+        "{ subject: { roles: [writer, boss] } }",
+        17,
+        "rules[0].when.subject.roles[1]",
+        "`boss` is not defined under `roles`",
+    ),
+    (
+        "{ subject: { departments: [sales] } }",
+        17,
+        "rules[0].when.subject.departments[0]",
+        "not defined under `departments`",
+    ),
+    ("{ time: { zone: Mars, days: [MON] } }", 17, "rules[0].when.time.zone", "no time zone"),
+    ("{ time: { zone: UTC, from: 22:00, to: 6:00 } }", 17, "rules[0].when.time.to", "in quotes"),
+    ("{ at: /x, 'a b': 1 }", 17, "rules[0].when[`a b`]", "no matcher"),
+    ("{ at: /x, contains: \"a\\u202E<\" }", 17, "rules[0].when.contains", "‹U+202E›"),
+    ("{ all: [{ at: /x, less: 1 }, &a { any: [*a] }] }", 17, "", "recursive"),
+    ("{ at: /x, equals: 1, at: /y }", 17, "", "duplicate"),
+    ("!x { at: /x }", 17, "", "tag"),
+];
+
+#[test]
+fn a_fault_in_a_condition_has_its_place() {
+    for (when, line, path, message) in CONDITIONS {
+        let found = faults(&rule(when, "    effect: DENY\n"));
+        let fault = &found[0];
+        assert_eq!((fault.line, fault.path.as_str()), (Some(*line), *path), "{when}: {fault}");
+        assert!(fault.message.to_lowercase().contains(&message.to_lowercase()), "{when}: {fault}");
+    }
+}
+
+#[test]
+fn a_fault_in_a_rule_has_its_place() {
+    const GOOD: &str = "{ at: /x, equals: 1 }";
+    let replaced = |from: &str, to: &str| {
+        let text = rule(GOOD, "    effect: DENY\n");
+        assert!(Document::parse(&text).is_ok() && text.contains(from), "{from}");
+        text.replace(from, to)
+    };
+    let long = "x".repeat(513);
+    for (from, to, line, path, message) in [
+        ("effect: DENY", "effect: ALLOW", 19, "rules[0].effect", "use one of DENY"),
+        ("effect: DENY", "raise: LOW", 19, "rules[0].raise", "raises nothing"),
+        ("effect: DENY", "raise: HUGE", 19, "rules[0].raise", "unknown sensitivity `HUGE`"),
+        ("effect: DENY", "shadow: true", 15, "rules[0]", "neither of"),
+        ("effect: DENY", "effect: DENY\n    raise: HIGH", 15, "rules[0]", "both of"),
+        ("effect: DENY", "effect: DENY\n    shadows: true", 20, "", "shadows"),
+        ("name: r", "name: ''", 15, "rules[0].name", "1 to 64 letters"),
+        ("name: r", "name: 'a b'", 15, "rules[0].name", "1 to 64 letters"),
+        ("message: m", "message: ''", 18, "rules[0].message", "must say"),
+        ("message: m", "message: \"a\\nb\"", 18, "rules[0].message", "on one line"),
+        ("message: m", long.as_str(), 18, "", ""),
+        ("names: [read]", "names: []", 16, "rules[0].tools", "names 0 tools"),
+        ("names: [read]", "names: ['r*d']", 16, "rules[0].tools[0].names[0]", "before its end"),
+        (
+            "server: files, names: [read]",
+            "server: a/b, names: [read]",
+            16,
+            "rules[0].tools[0].server",
+            "U+002F",
+        ),
+        (
+            "names: [read]",
+            "names: [read, raed]",
+            16,
+            "rules[0].tools[0].names[1]",
+            "no entry of `tools` names `raed`",
+        ),
+        (
+            "server: files, names: [read]",
+            "server: filse, names: [read]",
+            16,
+            "rules[0].tools[0].names[0]",
+            "never be asked",
+        ),
+        ("names: [read]", "names: ['writ_*']", 16, "rules[0].tools[0].names[0]", "never be asked"),
+    ] {
+        let to = if to == long { format!("message: {long}") } else { to.to_owned() };
+        let found = faults(&replaced(from, &to));
+        let fault = &found[0];
+        if path.is_empty() && message.is_empty() {
+            assert!(fault.message.contains("1 to 512 bytes"), "{fault}");
+            continue;
+        }
+        assert_eq!((fault.line, fault.path.as_str()), (Some(line), path), "{to}: {fault}");
+        assert!(fault.message.contains(message), "{to}: {fault}");
+    }
+    for relaxed in ["mode: STRICT\n", "mode: RELAX\n"] {
+        let text = replaced("names: [read]", "names: [launch]")
+            .replace("tenant: default\n", &format!("tenant: default\n{relaxed}"));
+        assert!(
+            faults(&text)[0].message.contains("never be asked"),
+            "a rule that nothing can meet, {relaxed}"
+        );
+    }
+    for overlapping in ["'*'", "'w*'", "write_x", "'write_x*'"] {
+        assert!(Document::parse(&replaced("[read]", &format!("[{overlapping}]"))).is_ok(), "{overlapping}");
+    }
+    let twice = rule(
+        GOOD,
+        "    effect: DENY\n  - { name: r, tools: [{ server: sh, names: [a] }], when: { at: '', present: true }, effect: DENY, message: m }\n",
+    );
+    assert_eq!((faults(&twice)[0].line, faults(&twice)[0].path.as_str()), (Some(20), "rules[1].name"));
+    let missing = replaced("    message: m\n", "");
+    assert!(faults(&missing)[0].message.contains("message"));
+}
+
+#[test]
+fn the_number_of_rules_and_the_depth_of_conditions_are_bounded() {
+    let many = |count: usize| {
+        let one = |index: usize| {
+            format!(
+                "  - {{ name: r{index}, tools: [{{ server: sh, names: [x] }}], when: {{ at: /x, equals: 1 }}, effect: DENY, message: m }}\n"
+            )
+        };
+        with(&format!("rules:\n{}", (0..count).map(one).collect::<String>()))
+    };
+    assert!(Document::parse(&many(1_000)).is_ok());
+    assert!(faults(&many(1_001))[0].message.contains("there are 1001 rules, the limit is 1000"));
+    let nested = |depth: usize| {
+        let when = format!(
+            "{}{{ at: /x, in: [[[{{ a: 1 }}]]] }}{}",
+            "{ all: [".repeat(depth - 1),
+            "] }".repeat(depth - 1)
+        );
+        rule(&when, "    effect: DENY\n")
+    };
+    assert!(Document::parse(&nested(8)).is_ok(), "{:?}", faults(&nested(8)));
+    assert!(faults(&nested(9))[0].message.contains("deeper than 8 conditions"));
+    faults(&nested(1_000));
+}
