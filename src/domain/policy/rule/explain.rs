@@ -110,7 +110,9 @@ fn explain(condition: &Condition, facts: &Facts<'_>, depth: usize, out: &mut Vec
 
 fn of_field(field: &Field, facts: &Facts<'_>, depth: usize) -> Operand {
     let answer = field.answer(facts);
-    let (mut count, mut decisive) = (0_usize, None);
+    // Where no one value decides, all of them do.
+    let is_decided = answer != Ok(field.every);
+    let (mut count, mut said) = (0_usize, None);
     field.at.walk(facts.arguments, &mut |found| {
         let judged = field.judge(&found, facts);
         let Found::Value(value, trail) = found else { return ControlFlow::Continue(()) };
@@ -118,21 +120,17 @@ fn of_field(field: &Field, facts: &Facts<'_>, depth: usize) -> Operand {
             return ControlFlow::Continue(());
         }
         count += 1;
-        // The first is shown until one turns up that says why the answer is what it is.
-        if judged == Some(answer) || decisive.is_none() {
-            decisive = Some(shown(field, value, trail));
+        let decides = is_decided && judged == Some(answer);
+        if decides || count == 1 {
+            said = Some(shown(field, value, trail));
         }
-        if judged == Some(answer) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if decides { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    let found = match (field.at.is_wild(), decisive) {
-        (true, Some(_)) if answer == Ok(field.every) && count > 1 => Some(format!("{count} values")),
-        (_, decisive) => decisive,
-    };
     Operand {
         depth,
         text: shown_text(&field.to_string()),
         truth: truth(answer),
-        found,
+        found: if is_decided || count < 2 { said } else { Some(format!("{count} values")) },
         why: answer.err().map(|why| why.to_string()),
     }
 }

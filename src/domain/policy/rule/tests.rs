@@ -1,9 +1,11 @@
 //! What conditions and rules mean, and that they always end.
 
 mod analysis;
+mod cost;
 mod documents;
 mod evaluation;
 mod logic;
+mod model;
 
 use super::{Condition, Facts, Truth, mold::Misfit, truth::Why};
 use crate::domain::{
@@ -60,8 +62,9 @@ pub(super) fn truth_for(of: &str, arguments: &str, change: impl FnOnce(&mut Fact
 /// Why a condition about a field isn't known; nothing where it is.
 pub(super) fn why(of: &str, arguments: &str) -> Option<Why> {
     let (arguments, names) = (json(arguments), names());
+    let condition = condition(of);
     let mut blamed = Vec::new();
-    condition(of).blame(&facts(&arguments, &names), &mut blamed);
+    condition.blame(&facts(&arguments, &names), &mut blamed);
     blamed.first().map(|(_, why)| *why)
 }
 

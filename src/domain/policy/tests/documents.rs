@@ -14,16 +14,16 @@ use crate::domain::{
 };
 
 /// A document that is valid whatever sections follow it; `root` may change the policy.
-pub(super) const HEAD: &str = "\
+pub(in super::super) const HEAD: &str = "\
 tenant: default
 stages: [{ name: s, sensitivities: [HIGH, CRITICAL], roles: [root], count: 1 }]
 ";
 
 /// The role and the user that keep a document from locking everybody out.
-pub(super) const ROOT_ROLE: &str =
+pub(in super::super) const ROOT_ROLE: &str =
     "  root: { administrator: true, permissions: [{ effect: ALLOW, code: USE, resources: [callgate.*] }] }\n";
 
-pub(super) fn compile(text: &str) -> Policy {
+pub(in super::super) fn compile(text: &str) -> Policy {
     let document = Document::parse(text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
     Policy::compile(&document, 7)
 }

@@ -246,7 +246,7 @@ fn documents_that_would_cost_more_than_their_size_are_refused() {
     );
     assert!(faults(&with(&wide))[0].message.contains("Aliases"));
     // A key is read whole before its type is known: here nothing but the budget stands in the way.
-    for levels in [20, 200_000] {
+    for levels in [40, 200_000] {
         let flow = format!("departments: {{ ? {}{} : {{}} }}", "[".repeat(levels), "]".repeat(levels));
         assert!(faults(&with(&flow))[0].message.contains("recursion limit"));
         let block = format!("departments:\n  ? {}x\n  : {{}}\n", "- ".repeat(levels));
