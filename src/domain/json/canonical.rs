@@ -17,17 +17,31 @@ impl Value<'_> {
         out
     }
 
-    /// How many bytes the canonical form has; nothing is written for it but numbers, one at a time.
+    /// How many bytes the canonical form has, or nothing where that is more than `bytes_max`: it isn't looked
+    /// at any further then.
     #[must_use]
-    pub fn canonical_bytes(&self) -> usize {
+    pub fn canonical_bytes(&self, bytes_max: usize) -> Option<usize> {
+        let mut left = bytes_max;
+        self.count_bytes(&mut left)?;
+        Some(bytes_max - left)
+    }
+
+    fn count_bytes(&self, left: &mut usize) -> Option<()> {
         match self {
-            Self::Null | Self::Bool(true) => 4,
-            Self::Bool(false) => 5,
-            Self::Number(number) => number.canonical().len(),
-            Self::String(text) => string_bytes(text),
-            Self::Array(items) => enclosed(items.iter().map(Self::canonical_bytes)),
+            Self::Null | Self::Bool(true) => take(left, 4),
+            Self::Bool(false) => take(left, 5),
+            Self::Number(number) => take(left, number.canonical_bytes()),
+            Self::String(text) => take(left, string_bytes(text)),
+            Self::Array(items) => {
+                take(left, items.len().saturating_sub(1) + 2)?;
+                items.iter().try_for_each(|item| item.count_bytes(left))
+            }
             Self::Object(members) => {
-                enclosed(members.iter().map(|(key, value)| string_bytes(key) + 1 + value.canonical_bytes()))
+                take(left, members.len().saturating_sub(1) + 2)?;
+                members.iter().try_for_each(|(key, value)| {
+                    take(left, string_bytes(key) + 1)?;
+                    value.count_bytes(left)
+                })
             }
         }
     }
@@ -46,10 +60,10 @@ impl Value<'_> {
     }
 }
 
-/// The bytes of pieces in brackets, with commas between them.
-fn enclosed(pieces: impl Iterator<Item = usize>) -> usize {
-    let (count, bytes) = pieces.fold((0_usize, 0), |(count, bytes), piece| (count + 1, bytes + piece));
-    2 + bytes + count.saturating_sub(1)
+/// Takes so many bytes of what is left, if so many are.
+fn take(left: &mut usize, bytes: usize) -> Option<()> {
+    *left = left.checked_sub(bytes)?;
+    Some(())
 }
 
 /// The bytes that [`write_string`] appends.

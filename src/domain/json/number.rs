@@ -46,11 +46,19 @@ impl<'a> Number<'a> {
         out
     }
 
+    /// How many bytes the canonical form has.
+    pub(super) fn canonical_bytes(&self) -> usize {
+        if self.is_short_integer() { self.literal.len() } else { self.canonical().len() }
+    }
+
+    /// Whether the canonical form is what was written, as of most numbers there are.
+    fn is_short_integer(&self) -> bool {
+        self.literal.len() <= DIGITS_SAFE && self.literal.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
     /// Appends the canonical form.
     pub(super) fn write_canonical(&self, out: &mut String) {
-        let is_short_integer =
-            self.literal.len() <= DIGITS_SAFE && self.literal.bytes().all(|byte| byte.is_ascii_digit());
-        if is_short_integer {
+        if self.is_short_integer() {
             out.push_str(&self.literal);
             return;
         }

@@ -237,6 +237,24 @@ proptest! {
     }
 
     #[test]
+    fn the_canonical_form_is_measured_without_being_written(value in samples::value()) {
+        let bytes = value.canonical().len();
+        prop_assert_eq!(value.canonical_bytes(usize::MAX), Some(bytes));
+        prop_assert_eq!(value.canonical_bytes(bytes), Some(bytes));
+        prop_assert_eq!(value.canonical_bytes(bytes - 1), None);
+        prop_assert_eq!(value.clone().into_owned(), value);
+    }
+
+    #[test]
+    fn every_member_is_found_by_its_key(value in samples::arguments(), other in samples::text()) {
+        let members = value.as_object().unwrap();
+        for (key, member) in members {
+            prop_assert_eq!(value.get(key), Some(member));
+        }
+        prop_assert_eq!(value.get(&other).is_some(), members.iter().any(|(key, _)| *key == other));
+    }
+
+    #[test]
     fn spelling_does_not_change_a_value(
         value in samples::value(), choices in proptest::collection::vec(any::<u8>(), 1..64),
     ) {

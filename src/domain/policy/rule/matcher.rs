@@ -199,7 +199,7 @@ impl Matcher {
                 other => Err(kind(other, "number")),
             },
             Self::Length(limit) => compare::length(value).map(|length| limit.holds(length)),
-            Self::Size(limit) => Ok(limit.holds(compare::size(value))),
+            Self::Size(limit) => Ok(limit.holds(compare::size(value, limit))),
             Self::Text(place, needles) => {
                 let text = string(value)?;
                 any(needles.iter().map(|needle| place.holds(text, needle, facts)))

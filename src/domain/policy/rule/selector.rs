@@ -116,13 +116,19 @@ impl Selector {
     /// Shows everything that it selects, in order, until the visitor has seen enough.
     pub fn walk<'v>(&self, root: &'v Value<'v>, visit: Visit<'_, 'v>) {
         let start = Trail { up: None, step: Step::Whole };
-        let mut found = !self.segments.contains(&Segment::Deep);
+        // Only behind a `**` can nothing at all be found.
+        let deep = self.segments.iter().position(|segment| *segment == Segment::Deep);
+        if deep.is_none_or(|place| place + 1 == self.segments.len()) {
+            // The visitor has nothing left to stop.
+            let _ = go(&self.segments, root, &start, false, visit);
+            return;
+        }
+        let mut found = false;
         let flow = go(&self.segments, root, &start, false, &mut |place| {
             found = true;
             visit(place)
         });
         if flow.is_continue() && !found {
-            // The visitor has nothing left to stop.
             let _ = visit(Found::Missing);
         }
     }
@@ -176,16 +182,23 @@ fn go<'v>(
         },
         Segment::Each => match value {
             Value::Array(_) | Value::Object(_) => {
-                each(value, &mut |child, step| go(rest, child, &below(step), behind_deep, visit))
+                each(value, |child, step| go(rest, child, &below(step), behind_deep, visit))
             }
             _ if behind_deep => ControlFlow::Continue(()),
             other => visit(Found::Blocked(other.kind())),
         },
+        Segment::Deep if rest.is_empty() => everything(value, trail, visit),
         Segment::Deep => {
             go(rest, value, trail, true, visit)?;
-            each(value, &mut |child, step| go(segments, child, &below(step), true, visit))
+            each(value, |child, step| go(segments, child, &below(step), true, visit))
         }
     }
+}
+
+/// Shows a value and all that is in it.
+fn everything<'v>(value: &'v Value<'v>, trail: &Trail<'_>, visit: Visit<'_, 'v>) -> ControlFlow<()> {
+    visit(Found::Value(value, trail))?;
+    each(value, |child, step| everything(child, &Trail { up: Some(trail), step }, visit))
 }
 
 /// The member or element of that name, or what is there instead.
@@ -206,7 +219,7 @@ fn child<'v, 's>(
 /// Shows the elements or members of a value, if it has any.
 fn each<'v>(
     value: &'v Value<'v>,
-    visit: &mut dyn FnMut(&'v Value<'v>, Step<'v>) -> ControlFlow<()>,
+    mut visit: impl FnMut(&'v Value<'v>, Step<'v>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     match value {
         Value::Array(items) => {

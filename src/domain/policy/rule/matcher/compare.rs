@@ -139,7 +139,9 @@ pub(super) fn length(value: &Value<'_>) -> Result<usize, Why> {
     }
 }
 
-/// The bytes of a text, or of the canonical form of anything else.
-pub(super) fn size(value: &Value<'_>) -> usize {
-    value.as_str().map_or_else(|| value.canonical_bytes(), str::len)
+/// The bytes of a text, or of the canonical form of anything else; counted no further than a limit asks.
+pub(super) fn size(value: &Value<'_>, limit: &Limit) -> usize {
+    let highest = limit.bounds.iter().map(|(_, bound)| *bound).max().unwrap_or_default();
+    let measured = || value.canonical_bytes(highest.saturating_add(1)).unwrap_or(usize::MAX);
+    value.as_str().map_or_else(measured, str::len)
 }

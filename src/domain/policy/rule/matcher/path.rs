@@ -118,16 +118,11 @@ impl Root {
 
     /// Whether a path leads to this folder or below it.
     fn holds(&self, spot: &Spot<'_>, facts: &Facts<'_>) -> Answer {
-        if self.volume != spot.volume || spot.segments.len() < self.segments.len() {
-            // Even so a value that can't stand in a path is told.
-            return self.spot_for(facts, None).map(|_| false).or_else(|why| match why {
-                Why::Nobody(Who::Department) if !facts.departments.is_empty() => Ok(false),
-                why => Err(why),
-            });
-        }
         each_department(facts, self.has_department(), |department| {
             let root = self.spot_for(facts, department)?;
-            Ok(root.segments.iter().zip(&spot.segments).all(|(own, other)| own == other))
+            Ok(root.volume == spot.volume
+                && root.segments.len() <= spot.segments.len()
+                && root.segments.iter().zip(&spot.segments).all(|(own, other)| own == other))
         })
     }
 

@@ -1,5 +1,5 @@
 //! What judging costs. The time grows as the arguments do, whoever wrote them: what would be quadratic takes
-//! minutes here instead of a moment. Figures are measured by hand: `cargo test --release -- --ignored rules_cost`.
+//! minutes here instead of a moment. Figures are measured by hand: `cargo test --release --lib -- --ignored _cost`.
 
 use std::{fmt::Write as _, hint::black_box, time::Instant};
 
@@ -109,16 +109,20 @@ const RULES: [&str; 5] = [
 fn rules_cost() {
     let names = names();
 
-    for (count, bytes, rounds) in [(3, 1_024, 20_000_u32), (5, 1_024, 20_000), (50, 256 * 1_024, 40)] {
+    for (count, bytes, rounds) in [(3, 1_024, 2_000_u32), (5, 1_024, 2_000), (50, 256 * 1_024, 4)] {
         let rules: Vec<Rule> = (0..count).map(|number| rule(number, RULES[number % RULES.len()])).collect();
         let refs: Vec<&Rule> = rules.iter().collect();
         let text = usual(bytes);
         let limits = Limits { bytes_max: 2 * bytes, ..Limits::default() };
         let arguments: Value<'_> = parse(&text, &limits).unwrap();
         let measured = |what: &str, ask: &dyn Fn()| {
-            let start = Instant::now();
-            (0..rounds).for_each(|_| ask());
-            println!("{count} rules, {} bytes, {what}: {:?}", text.len(), start.elapsed() / rounds);
+            // The least of ten, for the machine may be doing other things.
+            let timed = |_| {
+                let start = Instant::now();
+                (0..rounds).for_each(|_| ask());
+                start.elapsed() / rounds
+            };
+            println!("{count} rules, {} bytes, {what}: {:?}", text.len(), (0..10).map(timed).min());
         };
         assert_eq!(Ruling::of(&refs, &facts(&arguments, &names)), None);
         measured("judged", &|| drop(black_box(Ruling::of(&refs, &facts(&arguments, &names)))));
