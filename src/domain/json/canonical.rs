@@ -140,6 +140,7 @@ fn split_at_special(text: &str) -> Option<(&str, u8, &str)> {
 ///
 /// The order of UTF-8 bytes is the order of code points. UTF-16 differs in one thing: U+E000 to U+FFFF, whose
 /// first byte is EE or EF, come after the characters that take a surrogate pair, whose first byte is F0 to F4.
+#[must_use]
 pub fn utf16_order(left: &str, right: &str) -> Ordering {
     let weight = |byte: u8| if matches!(byte, 0xee | 0xef) { byte | 0x10 } else { byte };
     left.bytes().map(weight).cmp(right.bytes().map(weight))

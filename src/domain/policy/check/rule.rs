@@ -1,6 +1,6 @@
 //! The rules of a document.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt::Write as _};
 
 use serde_saphyr::Location;
 
@@ -226,10 +226,11 @@ fn locate(node: &Node, steps: &[mold::Step]) -> (Location, String) {
         };
         let Some(next) = next else { break };
         place.0 = next;
-        place.1.push_str(&match taken {
-            mold::Step::Key(key) => step(key),
-            mold::Step::Index(index) => format!("[{index}]"),
-        });
+        match taken {
+            mold::Step::Key(key) => place.1.push_str(&step(key)),
+            // Writing to a string can't fail.
+            mold::Step::Index(index) => drop(write!(place.1, "[{index}]")),
+        }
     }
     (place.0.referenced, place.1)
 }

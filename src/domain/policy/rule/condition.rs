@@ -119,7 +119,6 @@ pub(super) fn all(truths: impl IntoIterator<Item = Truth>) -> Truth {
 
 impl Field {
     /// Whether it is so, or why that can't be known.
-    #[must_use]
     pub fn answer(&self, facts: &Facts<'_>) -> Answer {
         let mut so_far = Ok(self.every);
         self.at.walk(facts.arguments, &mut |found| {

@@ -173,7 +173,6 @@ impl Matcher {
     }
 
     /// Whether it holds of what a selector found.
-    #[must_use]
     pub fn judge(&self, found: &Found<'_, '_>, facts: &Facts<'_>) -> Answer {
         match (found, self) {
             (Found::Value(..), Self::Present) | (Found::Missing | Found::Blocked(_), Self::Absent) => {
@@ -216,7 +215,7 @@ impl Matcher {
             Self::Scheme(schemes) => scheme_in(schemes, string(value)?),
             Self::Host(hosts) => host_in(hosts, string(value)?),
             Self::Network(networks) => network_has(networks, string(value)?),
-            Self::Program(programs) => programs.judge(&program(value)?),
+            Self::Program(programs) => Ok(programs.mean(&program(value)?)),
             Self::ShellSyntax => shell_syntax(value),
             Self::Email(domains) => in_domain(domains, string(value)?),
             Self::Secret => Ok(secret::looks_like_one(value, trail)),

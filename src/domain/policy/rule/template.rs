@@ -25,6 +25,7 @@ enum Part {
 pub(super) type Write = fn(Who, &str, &mut String) -> Result<(), Why>;
 
 /// Writes a value as it is.
+#[expect(clippy::unnecessary_wraps, reason = "one of several ways to write, of which some can fail")]
 pub(super) fn plainly(_: Who, value: &str, out: &mut String) -> Result<(), Why> {
     out.push_str(value);
     Ok(())
@@ -116,9 +117,9 @@ impl Template {
             return test(text);
         }
         each_department(facts, self.has(Who::Department), |department| {
-            let mut text = String::new();
-            self.fill(facts, department, write, &mut text)?;
-            test(&text)
+            let mut filled = String::new();
+            self.fill(facts, department, write, &mut filled)?;
+            test(&filled)
         })
     }
 }

@@ -43,16 +43,17 @@ impl Programs {
         Ok(Self { listed, none })
     }
 
-    pub(super) fn judge(&self, program: &str) -> Answer {
+    /// Whether a command that runs this program is one that is meant.
+    pub(super) fn mean(&self, program: &str) -> bool {
         if self.none {
-            return Ok(!self.listed.iter().any(|listed| listed == program));
+            return !self.listed.iter().any(|listed| listed == program);
         }
         let name = base_name(program);
         let is_bare = !program.contains(['/', '\\']);
-        Ok(self.listed.iter().any(|listed| {
+        self.listed.iter().any(|listed| {
             let listed_name = if is_bare { base_name(listed) } else { listed };
             listed.eq_ignore_ascii_case(program) || listed_name.eq_ignore_ascii_case(name)
-        }))
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::domain::{json::Value, redact::looks_secret};
 
 /// The forms of keys and tokens.
 ///
-/// Source: the issuers' own documentation (AWS, GitHub, GitLab, Slack, Stripe, OpenAI, Google, npm), RFC 7468,
+/// Source: the issuers' own documentation (AWS, GitHub, GitLab, Slack, Stripe, `OpenAI`, Google, npm), RFC 7468,
 /// RFC 7519.
 static FORMS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let forms = [

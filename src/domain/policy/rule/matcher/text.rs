@@ -70,6 +70,7 @@ impl Needle {
 }
 
 /// Writes a value so that it means only itself in a glob.
+#[expect(clippy::unnecessary_wraps, reason = "one of several ways to write, of which some can fail")]
 fn literally(_: Who, value: &str, out: &mut String) -> Result<(), Why> {
     escape(value, out);
     Ok(())

@@ -1,5 +1,7 @@
 //! What is pointed out about rules, and what isn't.
 
+use std::fmt::Write as _;
+
 use crate::domain::policy::{
     document::Document,
     rule::analysis::remarks,
@@ -12,9 +14,11 @@ fn found(rules: &[(&str, &str, &str, &str)]) -> Vec<String> {
         "{HEAD}users: {{ root: {{ roles: [root] }} }}\nroles:\n{ROOT_ROLE}tools: [{{ server: s, names: ['*'], sensitivity: LOW }}]\nrules:\n"
     );
     for (name, tools, when, effect) in rules {
-        text.push_str(&format!(
-            "  - {{ name: {name}, tools: [{{ server: s, names: [{tools}] }}], when: {when}, {effect}, message: m }}\n"
-        ));
+        writeln!(
+            text,
+            "  - {{ name: {name}, tools: [{{ server: s, names: [{tools}] }}], when: {when}, {effect}, message: m }}"
+        )
+        .unwrap();
     }
     let document = Document::parse(&text).unwrap_or_else(|faults| panic!("{faults:#?}"));
     remarks(document.rules()).iter().map(ToString::to_string).collect()

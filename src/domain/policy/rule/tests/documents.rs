@@ -144,80 +144,64 @@ fn a_fault_in_a_condition_has_its_place() {
     }
 }
 
+/// One good rule with a piece of its text replaced.
+fn replaced(from: &str, to: &str) -> String {
+    let text = rule("{ at: /x, equals: 1 }", "    effect: DENY\n");
+    assert!(Document::parse(&text).is_ok() && text.contains(from), "{from}");
+    text.replace(from, to)
+}
+
+/// What is replaced by what; line, path and part of the message of the first fault.
+const RULES: &[(&str, &str, u64, &str, &str)] = &[
+    ("effect: DENY", "effect: ALLOW", 19, "rules[0].effect", "use one of DENY"),
+    ("effect: DENY", "raise: LOW", 19, "rules[0].raise", "raises nothing"),
+    ("effect: DENY", "raise: HUGE", 19, "rules[0].raise", "unknown sensitivity `HUGE`"),
+    ("effect: DENY", "shadow: true", 15, "rules[0]", "neither of"),
+    ("effect: DENY", "effect: DENY\n    raise: HIGH", 15, "rules[0]", "both of"),
+    ("effect: DENY", "effect: DENY\n    shadows: true", 20, "", "shadows"),
+    ("name: r", "name: ''", 15, "rules[0].name", "1 to 64 letters"),
+    ("name: r", "name: 'a b'", 15, "rules[0].name", "1 to 64 letters"),
+    ("message: m", "message: ''", 18, "rules[0].message", "must say"),
+    ("message: m", "message: \"a\\nb\"", 18, "rules[0].message", "on one line"),
+    ("names: [read]", "names: []", 16, "rules[0].tools", "names 0 tools"),
+    ("names: [read]", "names: ['r*d']", 16, "rules[0].tools[0].names[0]", "before its end"),
+    ("server: files, n", "server: a/b, n", 16, "rules[0].tools[0].server", "U+002F"),
+    ("[read]", "[read, raed]", 16, "rules[0].tools[0].names[1]", "no entry of `tools` names `raed`"),
+    (
+        "server: files, names: [read]",
+        "server: filse, names: [read]",
+        16,
+        "rules[0].tools[0].names[0]",
+        "asked",
+    ),
+    ("names: [read]", "names: ['writ_*']", 16, "rules[0].tools[0].names[0]", "never be asked"),
+];
+
 #[test]
 fn a_fault_in_a_rule_has_its_place() {
-    const GOOD: &str = "{ at: /x, equals: 1 }";
-    let replaced = |from: &str, to: &str| {
-        let text = rule(GOOD, "    effect: DENY\n");
-        assert!(Document::parse(&text).is_ok() && text.contains(from), "{from}");
-        text.replace(from, to)
-    };
-    let long = "x".repeat(513);
-    for (from, to, line, path, message) in [
-        ("effect: DENY", "effect: ALLOW", 19, "rules[0].effect", "use one of DENY"),
-        ("effect: DENY", "raise: LOW", 19, "rules[0].raise", "raises nothing"),
-        ("effect: DENY", "raise: HUGE", 19, "rules[0].raise", "unknown sensitivity `HUGE`"),
-        ("effect: DENY", "shadow: true", 15, "rules[0]", "neither of"),
-        ("effect: DENY", "effect: DENY\n    raise: HIGH", 15, "rules[0]", "both of"),
-        ("effect: DENY", "effect: DENY\n    shadows: true", 20, "", "shadows"),
-        ("name: r", "name: ''", 15, "rules[0].name", "1 to 64 letters"),
-        ("name: r", "name: 'a b'", 15, "rules[0].name", "1 to 64 letters"),
-        ("message: m", "message: ''", 18, "rules[0].message", "must say"),
-        ("message: m", "message: \"a\\nb\"", 18, "rules[0].message", "on one line"),
-        ("message: m", long.as_str(), 18, "", ""),
-        ("names: [read]", "names: []", 16, "rules[0].tools", "names 0 tools"),
-        ("names: [read]", "names: ['r*d']", 16, "rules[0].tools[0].names[0]", "before its end"),
-        (
-            "server: files, names: [read]",
-            "server: a/b, names: [read]",
-            16,
-            "rules[0].tools[0].server",
-            "U+002F",
-        ),
-        (
-            "names: [read]",
-            "names: [read, raed]",
-            16,
-            "rules[0].tools[0].names[1]",
-            "no entry of `tools` names `raed`",
-        ),
-        (
-            "server: files, names: [read]",
-            "server: filse, names: [read]",
-            16,
-            "rules[0].tools[0].names[0]",
-            "never be asked",
-        ),
-        ("names: [read]", "names: ['writ_*']", 16, "rules[0].tools[0].names[0]", "never be asked"),
-    ] {
-        let to = if to == long { format!("message: {long}") } else { to.to_owned() };
-        let found = faults(&replaced(from, &to));
+    for (from, to, line, path, message) in RULES {
+        let found = faults(&replaced(from, to));
         let fault = &found[0];
-        if path.is_empty() && message.is_empty() {
-            assert!(fault.message.contains("1 to 512 bytes"), "{fault}");
-            continue;
-        }
-        assert_eq!((fault.line, fault.path.as_str()), (Some(line), path), "{to}: {fault}");
+        assert_eq!((fault.line, fault.path.as_str()), (Some(*line), *path), "{to}: {fault}");
         assert!(fault.message.contains(message), "{to}: {fault}");
     }
-    for relaxed in ["mode: STRICT\n", "mode: RELAX\n"] {
-        let text = replaced("names: [read]", "names: [launch]")
-            .replace("tenant: default\n", &format!("tenant: default\n{relaxed}"));
-        assert!(
-            faults(&text)[0].message.contains("never be asked"),
-            "a rule that nothing can meet, {relaxed}"
-        );
+    let long = format!("message: {}", "x".repeat(513));
+    assert!(faults(&replaced("message: m", &long))[0].message.contains("1 to 512 bytes"));
+    assert!(faults(&replaced("    message: m\n", ""))[0].message.contains("message"));
+    let second = "effect: DENY\n  - { name: r, tools: [{ server: sh, names: [a] }], when: { at: '', present: true }, effect: DENY, message: m }";
+    let twice = faults(&replaced("effect: DENY", second));
+    assert_eq!((twice[0].line, twice[0].path.as_str()), (Some(20), "rules[1].name"));
+}
+
+#[test]
+fn a_rule_about_a_tool_that_no_entry_can_name_is_refused_in_both_modes() {
+    for mode in ["tenant: default\nmode: STRICT\n", "tenant: default\nmode: RELAX\n"] {
+        let text = replaced("names: [read]", "names: [launch]").replace("tenant: default\n", mode);
+        assert!(faults(&text)[0].message.contains("never be asked"), "{mode}");
     }
     for overlapping in ["'*'", "'w*'", "write_x", "'write_x*'"] {
         assert!(Document::parse(&replaced("[read]", &format!("[{overlapping}]"))).is_ok(), "{overlapping}");
     }
-    let twice = rule(
-        GOOD,
-        "    effect: DENY\n  - { name: r, tools: [{ server: sh, names: [a] }], when: { at: '', present: true }, effect: DENY, message: m }\n",
-    );
-    assert_eq!((faults(&twice)[0].line, faults(&twice)[0].path.as_str()), (Some(20), "rules[1].name"));
-    let missing = replaced("    message: m\n", "");
-    assert!(faults(&missing)[0].message.contains("message"));
 }
 
 #[test]

@@ -14,12 +14,12 @@ use crate::domain::{
 
 /// `ann` may do everything on `files`, `root` is an administrator who may too, `guest` nothing.
 fn policy(rules: &str) -> Policy {
-    let roles = ROOT_ROLE.replace(
+    let administrator = ROOT_ROLE.replace(
         "resources: [callgate.*] }",
         "resources: [callgate.*] }, { effect: ALLOW, code: EXECUTE, resources: [tool.*] }",
     );
     compile(&format!(
-        "{HEAD}mode: RELAX\nusers: {{ root: {{ roles: [root] }}, ann: {{ roles: [maker] }}, guest: {{}} }}\nroles:\n{roles}  \
+        "{HEAD}mode: RELAX\nusers: {{ root: {{ roles: [root] }}, ann: {{ roles: [maker] }}, guest: {{}} }}\nroles:\n{administrator}  \
          maker: {{ permissions: [{{ effect: ALLOW, code: EXECUTE, resources: [tool.*] }}] }}\n\
          tools:\n  - {{ server: files, names: [read, write, list], sensitivity: LOW }}\n  - {{ server: files, names: [wipe], sensitivity: CRITICAL }}\n\
          rules:\n{rules}"
