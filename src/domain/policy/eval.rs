@@ -329,6 +329,7 @@ fn facts<'f>(
         departments: user.departments(),
         arguments,
         time: question.time,
+        redacted: false,
     }
 }
 

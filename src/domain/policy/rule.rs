@@ -30,6 +30,8 @@ use crate::domain::sensitivity::Sensitivity;
 pub const RULES_MAX: usize = 1_000;
 /// The most tools that a rule names, each name counted.
 pub const RULE_TOOLS_MAX: usize = 64;
+/// The most regular expressions in the rules of a policy: each may take a few hundred kilobytes.
+pub const REGEXES_MAX: usize = 256;
 /// The longest name of a rule, in bytes, inclusive.
 pub const RULE_NAME_BYTES_MAX: usize = 64;
 /// The longest message of a rule, in bytes, inclusive.

@@ -29,6 +29,7 @@ fuzz_target!(|text: &str| {
         departments: &NAMES[1..],
         arguments: &arguments,
         time: Timestamp::from_micros(1_795_000_000_000_000),
+        redacted: false,
     };
     let rule = Rule {
         name: "r".into(),

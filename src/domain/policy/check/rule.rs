@@ -13,8 +13,8 @@ use crate::domain::{
         fault::{quote, step},
         pattern::Pattern,
         rule::{
-            Condition, Effect, Line, RULE_MESSAGE_BYTES_MAX, RULE_NAME_BYTES_MAX, RULE_TOOLS_MAX, RULES_MAX,
-            Rule, RuleTool, mold, read::Defined,
+            Condition, Effect, Line, REGEXES_MAX, RULE_MESSAGE_BYTES_MAX, RULE_NAME_BYTES_MAX,
+            RULE_TOOLS_MAX, RULES_MAX, Rule, RuleTool, mold, read::Defined,
         },
         yaml::{Node, RawNode, RawRule, Text},
     },
@@ -25,6 +25,7 @@ impl Checker<'_> {
     pub(super) fn rules(&mut self, raw: &[RawRule], tools: &[ToolEntry]) -> Vec<Rule> {
         let mut found = Vec::new();
         let mut names = HashSet::new();
+        let mut regexes = 0;
         for (index, rule) in raw.iter().enumerate() {
             let path = format!("rules[{index}]");
             if index == RULES_MAX {
@@ -36,7 +37,15 @@ impl Checker<'_> {
                 let message = format!("a rule before is called {} too", quote(&rule.name.value));
                 self.fault(rule.name.referenced, &format!("{path}.name"), message);
             }
-            found.extend(self.rule(rule, tools, &path));
+            let read = self.rule(rule, tools, &path);
+            regexes += read.as_ref().map_or(0, |rule| rule.when.regexes());
+            if regexes > REGEXES_MAX {
+                let message =
+                    format!("the rules up to here have more regular expressions than {REGEXES_MAX}");
+                self.fault(rule.when.referenced, &format!("{path}.when"), message);
+                break;
+            }
+            found.extend(read);
         }
         found
     }

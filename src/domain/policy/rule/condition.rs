@@ -15,7 +15,11 @@ use super::{
     selector::{Found, Selector},
     truth::{Answer, Truth, Why, truth},
 };
-use crate::domain::{json::Value, policy::pattern::Pattern};
+use crate::domain::{
+    json::Value,
+    policy::pattern::Pattern,
+    redact::{hides, looks_secret},
+};
 
 /// The deepest that conditions nest: a lone leaf has depth 1.
 pub const DEPTH_MAX: usize = 8;
@@ -72,6 +76,16 @@ impl Condition {
         Reader::new(defined).read(&Mold::whole(value))
     }
 
+    /// How many regular expressions are in it.
+    #[must_use]
+    pub fn regexes(&self) -> usize {
+        match self {
+            Self::All(of) | Self::Any(of) | Self::None(of) => of.iter().map(Self::regexes).sum(),
+            Self::Field(Field { matcher: Matcher::Regex(regexes), .. }) => regexes.len(),
+            Self::Field(_) | Self::Subject(_) | Self::Time(_) => 0,
+        }
+    }
+
     /// Whether it holds.
     #[must_use]
     pub fn truth(&self, facts: &Facts<'_>) -> Truth {
@@ -120,7 +134,9 @@ pub(super) fn all(truths: impl IntoIterator<Item = Truth>) -> Truth {
 impl Field {
     /// Whether it is so, or why that can't be known.
     pub fn answer(&self, facts: &Facts<'_>) -> Answer {
-        let mut so_far = Ok(self.every);
+        // Something may be hidden wherever it is looked for at any depth.
+        let is_open = facts.redacted && self.at.is_deep() && hides(facts.arguments, &[]);
+        let mut so_far = if is_open { Err(Why::Redacted) } else { Ok(self.every) };
         self.at.walk(facts.arguments, &mut |found| {
             let Some(answer) = self.judge(&found, facts) else { return ControlFlow::Continue(()) };
             match answer {
@@ -139,10 +155,26 @@ impl Field {
     /// Whether one thing that was found is so; nothing for what is passed over: below a `**` at the end stands
     /// whatever there is, and nobody said of what kind.
     pub(super) fn judge(&self, found: &Found<'_, '_>, facts: &Facts<'_>) -> Option<Answer> {
+        if facts.redacted && self.is_hidden(found) {
+            return Some(Err(Why::Redacted));
+        }
         match self.matcher.judge(found, facts) {
             Err(Why::Missing) if self.optional => Some(Ok(false)),
             Err(Why::Kind { .. }) if self.at.ends_deep() && matches!(found, Found::Value(..)) => None,
             answer => Some(answer),
+        }
+    }
+}
+
+impl Field {
+    /// Whether the record may have had something else there.
+    fn is_hidden(&self, found: &Found<'_, '_>) -> bool {
+        match found {
+            Found::Missing => false,
+            // What stands in place of a hidden value is a text.
+            Found::Blocked(kind) => *kind == "string",
+            Found::Value(..) if matches!(self.matcher, Matcher::Present | Matcher::Absent) => false,
+            Found::Value(value, trail) => trail.keys().any(looks_secret) || hides(value, &[]),
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Facts<'a> {
     pub arguments: &'a Value<'a>,
     /// When it is asked.
     pub time: Timestamp,
+    /// Whether the arguments are those that the audit log kept: what is hidden in them is unknown then.
+    pub redacted: bool,
 }
 
 /// A value of the subject's that a condition may compare with.

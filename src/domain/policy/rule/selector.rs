@@ -113,6 +113,12 @@ impl Selector {
         self.segments.last() == Some(&Segment::Deep)
     }
 
+    /// Whether it looks at any depth somewhere.
+    #[must_use]
+    pub fn is_deep(&self) -> bool {
+        self.segments.contains(&Segment::Deep)
+    }
+
     /// Shows everything that it selects, in order, until the visitor has seen enough.
     pub fn walk<'v>(&self, root: &'v Value<'v>, visit: Visit<'_, 'v>) {
         let start = Trail { up: None, step: Step::Whole };

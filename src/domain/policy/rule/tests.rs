@@ -39,6 +39,7 @@ pub(super) fn facts<'a>(arguments: &'a Value<'a>, names: &'a [Name; 4]) -> Facts
         arguments,
         // A Sunday noon.
         time: Timestamp::parse("2026-11-22T12:00:00Z").unwrap(),
+        redacted: false,
     }
 }
 

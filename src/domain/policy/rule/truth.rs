@@ -88,6 +88,8 @@ pub enum Why {
     Command(&'static str),
     /// It is no plain e-mail address.
     Email,
+    /// It was hidden when it was recorded.
+    Redacted,
     /// The matcher itself is broken.
     Broken,
 }
@@ -104,6 +106,7 @@ impl std::fmt::Display for Why {
             Self::Path(why) => write!(formatter, "is a path that can't be placed: {why}"),
             Self::Url(why) => write!(formatter, "is a URL that can't be judged: {why}"),
             Self::Command(why) => write!(formatter, "is a command that can't be judged: {why}"),
+            Self::Redacted => formatter.write_str("is hidden in the record"),
             Self::Email => formatter.write_str("is no plain e-mail address"),
             Self::Broken => formatter.write_str("can't be judged by this rule"),
         }

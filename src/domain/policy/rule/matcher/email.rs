@@ -9,6 +9,7 @@ use super::{
     LIST_MAX, short_text,
     url::{Host, canonical},
 };
+use crate::domain::name::is_invisible;
 
 /// One domain or several.
 pub(super) fn domains(mold: &Mold<'_>) -> Result<Vec<Host>, Vec<Misfit>> {
@@ -22,7 +23,7 @@ pub(super) fn domains(mold: &Mold<'_>) -> Result<Vec<Host>, Vec<Misfit>> {
 /// Whether the address is in one of the domains.
 pub(super) fn in_domain(domains: &[Host], text: &str) -> Answer {
     let is_odd = |character: char| {
-        character.is_whitespace() || character.is_control() || "\",:;<>()[]\\%!".contains(character)
+        character.is_whitespace() || is_invisible(character) || "\",:;<>()[]\\%!".contains(character)
     };
     let (local, domain) = text.split_once('@').ok_or(Why::Email)?;
     if local.is_empty() || text.contains(is_odd) {

@@ -365,6 +365,7 @@ fn a_url_is_judged_by_where_it_leads() {
             "http://[::1",
             "https://exa mple.com/",
             "http://[fe80::1%25eth0]/",
+            "https://exam\u{ad}ple.com/",
         ],
     );
     assert_texts(

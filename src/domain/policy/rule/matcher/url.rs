@@ -2,7 +2,7 @@
 //!
 //! URLs are read as browsers read them (host names to lower case and punycode, addresses in decimal, octal or
 //! hexadecimal to four numbers). Where other programs are known to read a URL differently, nothing is known: a
-//! backslash, white space or control character, a `%` or a second `@` before the path, missing slashes. A name
+//! backslash, white space or invisible character, a `%` or a second `@` before the path, missing slashes. A name
 //! is never resolved, so a host that is a name lies in no network.
 //!
 //! Source: the URL Standard (WHATWG), RFC 3986.
@@ -16,6 +16,7 @@ use super::{
     },
     LIST_MAX, short_text,
 };
+use crate::domain::name::is_invisible;
 
 /// A host of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,9 +150,9 @@ fn host(text: &str) -> Result<Option<url::Host<String>>, Why> {
 /// Reads a URL that all programs read alike.
 fn read(text: &str) -> Result<url::Url, Why> {
     if text
-        .contains(|character: char| character == '\\' || character.is_whitespace() || character.is_control())
+        .contains(|character: char| character == '\\' || character.is_whitespace() || is_invisible(character))
     {
-        return Err(Why::Url("it holds a backslash, white space or a control character"));
+        return Err(Why::Url("it holds a backslash, white space or something invisible"));
     }
     let url = url::Url::parse(text).map_err(|_| Why::Url("it is no absolute URL"))?;
     let (_, rest) = text.split_once(':').unwrap_or_default();

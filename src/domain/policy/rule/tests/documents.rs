@@ -165,7 +165,7 @@ const RULES: &[(&str, &str, u64, &str, &str)] = &[
     ("message: m", "message: \"a\\nb\"", 18, "rules[0].message", "on one line"),
     ("names: [read]", "names: []", 16, "rules[0].tools", "names 0 tools"),
     ("names: [read]", "names: ['r*d']", 16, "rules[0].tools[0].names[0]", "before its end"),
-    ("server: files, n", "server: a/b, n", 16, "rules[0].tools[0].server", "U+002F"),
+    ("[{ server: files", "[{ server: a/b", 16, "rules[0].tools[0].server", "U+002F"),
     ("[read]", "[read, raed]", 16, "rules[0].tools[0].names[1]", "no entry of `tools` names `raed`"),
     (
         "server: files, names: [read]",
@@ -216,6 +216,17 @@ fn the_number_of_rules_and_the_depth_of_conditions_are_bounded() {
     };
     assert!(Document::parse(&many(1_000)).is_ok());
     assert!(faults(&many(1_001))[0].message.contains("there are 1001 rules, the limit is 1000"));
+    let regexes = |count: usize| {
+        let one = |index: usize| {
+            format!(
+                "  - {{ name: r{index}, tools: [{{ server: sh, names: [x] }}], when: {{ at: /x, regex: [a, b] }}, effect: DENY, message: m }}\n"
+            )
+        };
+        with(&format!("rules:\n{}", (0..count).map(one).collect::<String>()))
+    };
+    assert!(Document::parse(&regexes(128)).is_ok());
+    let fault = &faults(&regexes(129))[0];
+    assert_eq!((fault.line, fault.path.as_str()), (Some(143), "rules[128].when"), "{fault}");
     let nested = |depth: usize| {
         let when = format!(
             "{}{{ at: /x, in: [[[{{ a: 1 }}]]] }}{}",

@@ -102,6 +102,34 @@ fn a_subject_is_known_by_names_roles_departments_and_agents() {
 }
 
 #[test]
+fn what_the_record_hides_is_unknown() {
+    let recorded = r#"{"a":{"password":"[redacted string, 7 bytes]","credentials":"[redacted object, 1 member]"},"n":1}"#;
+    for (of, expected) in [
+        (r#"{"at":"/a/password","equals":"hunter2"}"#, Truth::Unknown),
+        (r#"{"at":"/a/password","length":{"more":100}}"#, Truth::Unknown),
+        (r#"{"at":"/a/password","type":"number"}"#, Truth::Unknown),
+        (r#"{"at":"/a/password","present":true}"#, Truth::True),
+        (r#"{"at":"/a/password","optional":true,"contains":"x"}"#, Truth::Unknown),
+        (r#"{"at":"/a/credentials/user","present":true}"#, Truth::Unknown),
+        (r#"{"at":"/a/credentials/user","absent":true}"#, Truth::Unknown),
+        (r#"{"at":"/a","equals":{}}"#, Truth::Unknown),
+        (r#"{"at":"","size":{"more":1}}"#, Truth::Unknown),
+        (r#"{"at":"/**","contains":"hunter2"}"#, Truth::Unknown),
+        (r#"{"at":"/**/user","optional":true,"equals":1}"#, Truth::Unknown),
+        (r#"{"at":"/**","equals":1}"#, Truth::True),
+        (r#"{"at":"/n","equals":1}"#, Truth::True),
+        (r#"{"at":"/n","equals":2}"#, Truth::False),
+        (r#"{"at":"/m","optional":true,"equals":2}"#, Truth::False),
+    ] {
+        assert_eq!(truth_for(of, recorded, |facts| facts.redacted = true), expected, "{of}");
+    }
+    assert_eq!(
+        truth_for(r#"{"at":"/**","equals":2}"#, r#"{"n":1}"#, |facts| facts.redacted = true),
+        Truth::False
+    );
+}
+
+#[test]
 fn the_time_of_the_question_counts() {
     let of = r#"{"time":{"zone":"Europe/Berlin","from":"13:00","to":"14:00","days":["SUN"]}}"#;
     assert_eq!(truth(of, "{}"), Truth::True, "13:00 in Berlin");
