@@ -17,9 +17,13 @@ static NAMES: LazyLock<[Name; 2]> =
 
 fuzz_target!(|text: &str| {
     let mut lines = text.splitn(3, '\n');
-    let (Some(condition), Some(user), Some(arguments)) = (lines.next(), lines.next(), lines.next()) else { return };
+    let (Some(condition), Some(user), Some(arguments)) = (lines.next(), lines.next(), lines.next()) else {
+        return;
+    };
     let limits = Limits::default();
-    let (Ok(condition), Ok(arguments)) = (parse(condition, &limits), parse(arguments, &limits)) else { return };
+    let (Ok(condition), Ok(arguments)) = (parse(condition, &limits), parse(arguments, &limits)) else {
+        return;
+    };
     let Ok(condition) = Condition::read(&condition, None) else { return };
     let facts = Facts {
         tenant: "acme",

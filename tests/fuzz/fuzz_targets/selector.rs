@@ -12,7 +12,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let Some((selector, arguments)) = text.split_once('\n') else { return };
-    let (Ok(selector), Ok(arguments)) = (Selector::parse(selector), parse(arguments, &Limits::default())) else {
+    let (Ok(selector), Ok(arguments)) = (Selector::parse(selector), parse(arguments, &Limits::default()))
+    else {
         return;
     };
     let mut places = BTreeSet::new();
