@@ -40,8 +40,7 @@ impl Hours {
     /// Whether a point in time lies in it.
     #[must_use]
     pub fn contain(&self, time: Timestamp) -> bool {
-        let utc = DateTime::<Utc>::from_timestamp_micros(time.micros()).unwrap_or_default();
-        let there = utc.with_timezone(&self.zone);
+        let there = self.local(time);
         let (minute, today) = (there.hour() * 60 + there.minute(), there.weekday());
         let on = |day: Weekday| self.days.contains(&day);
         if self.from < self.to {
@@ -53,8 +52,13 @@ impl Hours {
     /// What a clock in the zone shows.
     #[must_use]
     pub fn there(&self, time: Timestamp) -> String {
-        let utc = DateTime::<Utc>::from_timestamp_micros(time.micros()).unwrap_or_default();
-        utc.with_timezone(&self.zone).format("%a %H:%M").to_string()
+        self.local(time).format("%a %H:%M").to_string()
+    }
+
+    /// The time in the zone. Before 1970 there is no call, and far before it no local time either.
+    fn local(&self, time: Timestamp) -> DateTime<Tz> {
+        let utc = DateTime::<Utc>::from_timestamp_micros(time.micros().max(0)).unwrap_or_default();
+        utc.with_timezone(&self.zone)
     }
 
     /// Reads `{zone, from, to, days}`.
@@ -164,6 +168,15 @@ mod tests {
         assert!(at(&late, "2026-11-22T23:59:59Z") && !at(&late, "2026-11-22T00:00:00Z"));
         let early = hours(r#"{"zone":"UTC","from":"18:00","to":"00:00"}"#).unwrap();
         assert!(at(&early, "2026-11-22T23:59:59Z") && !at(&early, "2026-11-22T00:00:00Z"));
+    }
+
+    #[test]
+    fn there_is_an_answer_for_every_time() {
+        let west = hours(r#"{"zone":"Pacific/Honolulu","days":["SAT"]}"#).unwrap();
+        for micros in [i64::MIN, i64::MIN / 10, -1, 0, i64::MAX / 2, i64::MAX] {
+            let time = Timestamp::from_micros(micros);
+            assert!(!west.contain(time) || west.there(time).starts_with("Sat"), "{micros}");
+        }
     }
 
     #[test]
