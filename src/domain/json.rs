@@ -41,6 +41,9 @@ pub enum Value<'a> {
     Object(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
+/// Among so many members the one that is looked for is found sooner one after the other.
+const FEW_MEMBERS: usize = 8;
+
 /// What [`parse`] accepts at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -92,6 +95,9 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         let members = self.as_object()?;
+        if members.len() <= FEW_MEMBERS {
+            return members.iter().find_map(|(name, value)| (name == key).then_some(value));
+        }
         let place = members.binary_search_by(|(name, _)| canonical::utf16_order(name, key)).ok()?;
         members.get(place).map(|(_, value)| value)
     }

@@ -199,10 +199,7 @@ impl Matcher {
             },
             Self::Length(limit) => compare::length(value).map(|length| limit.holds(length)),
             Self::Size(limit) => Ok(limit.holds(compare::size(value, limit))),
-            Self::Text(place, needles) => {
-                let text = string(value)?;
-                any(needles.iter().map(|needle| place.holds(text, needle, facts)))
-            }
+            Self::Text(place, needles) => place.holds(string(value)?, needles, facts),
             Self::Glob(needles) => {
                 let text = string(value)?;
                 any(needles.iter().map(|needle| needle.fits(text, facts)))

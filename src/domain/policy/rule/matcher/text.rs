@@ -12,7 +12,7 @@ use super::{
         glob::{Glob, escape},
         mold::{Misfit, Mold},
         template::{Template, plainly},
-        truth::{Answer, Why},
+        truth::{Answer, Why, any},
     },
     LIST_MAX, short_text,
 };
@@ -38,14 +38,22 @@ pub enum Place {
 }
 
 impl Place {
-    pub(super) fn holds(self, text: &str, needle: &Template, facts: &Facts<'_>) -> Answer {
-        needle.any(facts, plainly, |needle| {
-            Ok(match self {
-                Self::Start => text.starts_with(needle),
-                Self::End => text.ends_with(needle),
-                Self::Anywhere => text.contains(needle),
-            })
-        })
+    /// Whether any of the needles stands there.
+    pub(super) fn holds(self, text: &str, needles: &[Template], facts: &Facts<'_>) -> Answer {
+        // Most are always the same, and quickly looked for.
+        if needles.iter().filter_map(Template::fixed).any(|needle| self.has(text, needle)) {
+            return Ok(true);
+        }
+        let filled = needles.iter().filter(|needle| needle.fixed().is_none());
+        any(filled.map(|needle| needle.any(facts, plainly, |needle| Ok(self.has(text, needle)))))
+    }
+
+    fn has(self, text: &str, needle: &str) -> bool {
+        match self {
+            Self::Start => text.starts_with(needle),
+            Self::End => text.ends_with(needle),
+            Self::Anywhere => text.contains(needle),
+        }
     }
 }
 
