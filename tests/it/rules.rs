@@ -141,8 +141,11 @@ async fn an_explanation_tells_every_operand() {
     let service =
         Service::with_policy(&with(&INSIDE.replace("effect: DENY", "effect: DENY\n    shadow: true"))).await;
     let explain = async |arguments: &str| {
-        let request =
-            ExplainDecisionRequest { subject: subject("dev_user"), call: call("read_file", arguments) };
+        let request = ExplainDecisionRequest {
+            subject: subject("dev_user"),
+            call: call("read_file", arguments),
+            policy: None,
+        };
         service.admin().policy().explain_decision(request).await.unwrap().into_inner()
     };
     let answer = explain(r#"{"path":"/etc/\u202e"}"#).await;
