@@ -214,8 +214,8 @@ async fn a_document_without_users_leaves_the_directory_and_one_with_users_replac
     let service = Service::start().await;
     let (gate, admin) = (service.gate(), service.admin());
     change(&admin, &[add("ann"), belongs("ann", "", "developer")]).await.unwrap();
-    let (start, end) = (BUILTIN.find("users:\n").unwrap(), BUILTIN.find("roles:\n").unwrap());
-    let without = format!("{}{}", &BUILTIN[..start], &BUILTIN[end..]);
+    let (head, people) = BUILTIN.split_once("users:\n").unwrap();
+    let without = format!("{head}roles:\n{}", people.split_once("roles:\n").unwrap().1);
     assert_eq!(apply(&admin, &without).await.unwrap().version, 3);
     assert_eq!(decision(&gate, "ann").await, DecisionReason::PolicyAllows);
     assert_eq!(decision(&gate, "dev_user").await, DecisionReason::PolicyAllows);

@@ -8,6 +8,7 @@ mod audit;
 mod bad_input;
 #[cfg(test)]
 mod deploy;
+#[cfg(test)]
 mod directory;
 #[cfg(test)]
 mod docs;
