@@ -28,6 +28,7 @@ use crate::domain::{
     policy::{
         Policy,
         eval::{Decision, Verdict, VerdictReason},
+        rule::Ruling,
     },
     sensitivity::Sensitivity,
     time::Timestamp,
@@ -370,7 +371,7 @@ pub(crate) fn policy_message(asked: &Asked, verdict: &Verdict) -> String {
         VerdictReason::UnknownTool => format!("no policy names the tool `{tool}` of the server `{server}`"),
         VerdictReason::PermissionDenied => format!("a role of `{user}` denies `{tool}`"),
         VerdictReason::PermissionMissing => format!("no role of `{user}` allows `{tool}`"),
-        VerdictReason::RuleDenied => rule_message(verdict),
+        VerdictReason::RuleDenied => rule_message(verdict.ruling.as_deref()),
         VerdictReason::WorkflowOff => {
             format!("the approval workflow is off, and only administrators may call `{tool}` then")
         }
@@ -378,8 +379,8 @@ pub(crate) fn policy_message(asked: &Asked, verdict: &Verdict) -> String {
 }
 
 /// What the rule says that denies a call, and why it couldn't be judged where that is why.
-fn rule_message(verdict: &Verdict) -> String {
-    let Some(denial) = verdict.ruling.as_ref().and_then(|ruling| ruling.denial.as_ref()) else {
+pub(crate) fn rule_message(ruling: Option<&Ruling>) -> String {
+    let Some(denial) = ruling.and_then(|ruling| ruling.denial.as_ref()) else {
         return "a rule denies it".into();
     };
     let fault =

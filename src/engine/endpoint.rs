@@ -8,6 +8,7 @@ use std::{fmt::Write as _, sync::Arc};
 
 use super::{
     Caller, Engine, Work,
+    authorize::rule_message,
     error::{Error, Reason},
     may_speak_for,
     rpc::Rpc,
@@ -26,6 +27,7 @@ use crate::domain::{
         },
     },
     render::escape,
+    time::Timestamp,
 };
 
 /// How much is recorded of a method or a path that can't be judged, in characters.
@@ -65,6 +67,8 @@ struct Asked {
     /// Method and path as they are recorded.
     shown: String,
     attributes: Attributes,
+    /// When it was asked, for rules.
+    time: Timestamp,
 }
 
 impl Engine {
@@ -83,7 +87,7 @@ impl Engine {
         if let Err(error) = self.within_rate(caller, RPC, &request.subject.user).await {
             return Err(self.refuse(caller, RPC, error).await);
         }
-        let asked = Arc::new(Asked::read(request, self.limits.arguments_bytes_max)?);
+        let asked = Arc::new(Asked::read(request, self.limits.arguments_bytes_max, self.now())?);
         let (planned, by) = (Arc::clone(&asked), Arc::clone(caller));
         self.commit(
             caller,
@@ -105,7 +109,7 @@ impl Engine {
 }
 
 impl Asked {
-    fn read(request: EndpointRequest, attributes_bytes_max: usize) -> Result<Self, Error> {
+    fn read(request: EndpointRequest, attributes_bytes_max: usize, time: Timestamp) -> Result<Self, Error> {
         let attributes = Attributes::read(&request.attributes_json, attributes_bytes_max)
             .map_err(|fault| refusal(&fault))?;
         let endpoint = Endpoint::read(&request.method, &request.path);
@@ -113,13 +117,19 @@ impl Asked {
             Ok(endpoint) => format!("{} {}", endpoint.method, endpoint.path),
             Err(_) => format!("{} {}", unread(&request.method), unread(&request.path)),
         };
-        Ok(Self { subject: request.subject, endpoint, shown, attributes })
+        Ok(Self { subject: request.subject, endpoint, shown, attributes, time })
     }
 
     /// Asks the policy, and whether the caller may ask for this user. Limits of a credential to MCP servers say
     /// nothing about endpoints.
     fn plan(&self, policy: &Policy, caller: &Caller) -> (EndpointVerdict, Result<(), Error>) {
-        let question = EndpointQuestion { user: &self.subject.user, endpoint: self.endpoint.as_ref() };
+        let question = EndpointQuestion {
+            user: &self.subject.user,
+            agent: self.subject.agent.as_deref(),
+            endpoint: self.endpoint.as_ref(),
+            attributes: &self.attributes,
+            time: self.time,
+        };
         let verdict = evaluate_endpoint(policy, &question);
         (verdict, may_speak_for(policy, caller, &self.subject.user, None))
     }
@@ -156,6 +166,9 @@ impl Asked {
         }
         if let Err(fault) = &self.endpoint {
             detail("fault", fault.to_string());
+        }
+        for (key, value) in verdict.ruling.iter().flat_map(|ruling| ruling.details()) {
+            detail(key, value);
         }
         entry
     }
@@ -219,6 +232,7 @@ fn message(asked: &Asked, verdict: &EndpointVerdict) -> String {
         EndpointReason::UnknownEndpoint => format!("no endpoint policy names `{shown}`"),
         EndpointReason::PermissionDenied => format!("a role of `{user}` denies `{about}` with {code}"),
         EndpointReason::PermissionMissing => format!("no role of `{user}` allows `{about}` with {code}"),
+        EndpointReason::RuleDenied => rule_message(verdict.ruling.as_deref()),
     }
 }
 

@@ -105,7 +105,7 @@ impl<'a> Checker<'a> {
         self.held_roles_stay(raw);
         let tools = self.tools(&raw.tools);
         let endpoints = self.endpoints(&raw.endpoints);
-        let over_arguments = self.rules(&raw.rules, &tools);
+        let over_arguments = self.rules(&raw.rules, &tools, &endpoints);
         let stages = self.stages(&raw.stages);
         if workflow {
             self.stages_suffice(&raw.stages, threshold);

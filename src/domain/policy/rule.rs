@@ -1,4 +1,4 @@
-//! Rules over the arguments of a call: they deny it, or raise what it can do to you; they never loosen.
+//! Rules over the arguments of a call, or over what is known of a request to an endpoint: they deny it, or raise what it can do to you; they never loosen.
 //!
 //! A rule is data: the tools that it is about, a [`Condition`], an effect and a message for people. Nothing in
 //! it can run on: every condition is judged in time linear in the arguments. Truth has three values, and what
@@ -20,11 +20,15 @@ pub mod selector;
 mod template;
 mod truth;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+};
 
 pub use self::{condition::Condition, facts::Facts, ruling::Ruling, truth::Truth};
 use super::pattern::{Pattern, PatternMap};
-use crate::domain::sensitivity::Sensitivity;
+use crate::domain::{name::Name, sensitivity::Sensitivity};
 
 /// The most rules in a policy.
 pub const RULES_MAX: usize = 1_000;
@@ -42,8 +46,10 @@ pub const RULE_MESSAGE_BYTES_MAX: usize = 512;
 pub struct Rule {
     /// What the rule is called; unique in its policy.
     pub name: Arc<str>,
-    /// The tools that it is about: any of them.
+    /// The tools that it is about: any of them. None where it is about endpoints.
     pub tools: Arc<[RuleTool]>,
+    /// The endpoint entries that it is about, by their names: any of them. None where it is about tools.
+    pub endpoints: Arc<[Name]>,
     /// When it matches.
     pub when: Arc<Condition>,
     /// What it does then.
@@ -102,6 +108,8 @@ pub struct Rules {
     rules: Vec<Rule>,
     /// By server, then by name: places in `rules`.
     by_tool: PatternMap<PatternMap<Vec<usize>>>,
+    /// By the name of the endpoint entry: places in `rules`.
+    by_endpoint: HashMap<Name, Vec<usize>>,
 }
 
 impl Rules {
@@ -118,7 +126,20 @@ impl Rules {
             names.into_iter().map(|(name, places)| (name.clone(), places)).collect()
         };
         let by_tool = servers.into_iter().map(|(server, of)| (server.clone(), names(of))).collect();
-        Self { rules: rules.to_vec(), by_tool }
+        let mut by_endpoint: HashMap<Name, Vec<usize>> = HashMap::new();
+        for (place, rule) in rules.iter().enumerate() {
+            for name in rule.endpoints.iter() {
+                by_endpoint.entry(name.clone()).or_default().push(place);
+            }
+        }
+        Self { rules: rules.to_vec(), by_tool, by_endpoint }
+    }
+
+    /// The rules about an endpoint entry, in the order of the document.
+    #[must_use]
+    pub fn about_endpoint(&self, name: &str) -> Vec<&Rule> {
+        let places = self.by_endpoint.get(name).into_iter().flatten();
+        places.filter_map(|place| self.rules.get(*place)).collect()
     }
 
     /// Every rule, in the order of the document.

@@ -18,7 +18,7 @@ use serde_saphyr::{
     UserMessageFormatter,
 };
 
-pub(super) use self::rule::{Node, RawNode, RawRule};
+pub(super) use self::rule::{Node, RawNode, RawRule, RawRuleTools};
 use super::fault::{Fault, escape};
 
 /// The deepest nesting of lists and mappings; the form itself needs 19, for the innermost condition of a rule.

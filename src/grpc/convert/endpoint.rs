@@ -73,6 +73,7 @@ fn reason(reason: EndpointReason) -> v1::EndpointReason {
         EndpointReason::UnknownEndpoint => v1::EndpointReason::UnknownEndpoint,
         EndpointReason::PermissionDenied => v1::EndpointReason::PermissionDenied,
         EndpointReason::PermissionMissing => v1::EndpointReason::PermissionMissing,
+        EndpointReason::RuleDenied => v1::EndpointReason::RuleDenied,
     }
 }
 

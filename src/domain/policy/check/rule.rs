@@ -1,28 +1,34 @@
 //! The rules of a document.
 
-use std::{collections::HashSet, fmt::Write as _};
+use std::{collections::HashSet, fmt::Write as _, sync::Arc};
 
-use serde_saphyr::Location;
+use serde_saphyr::{Location, Spanned};
 
 use super::Checker;
 use crate::domain::{
     json::{self, Limits, Value},
-    name::is_invisible,
+    name::{Name, is_invisible},
     policy::{
         document::ToolEntry,
+        endpoint::EndpointEntry,
         fault::{quote, step},
         pattern::Pattern,
         rule::{
             Condition, Effect, Line, REGEXES_MAX, RULE_MESSAGE_BYTES_MAX, RULE_NAME_BYTES_MAX,
             RULE_TOOLS_MAX, RULES_MAX, Rule, RuleTool, mold, read::Defined,
         },
-        yaml::{Node, RawNode, RawRule, Text},
+        yaml::{Node, RawNode, RawRule, RawRuleTools, Text},
     },
     sensitivity::Sensitivity,
 };
 
 impl Checker<'_> {
-    pub(super) fn rules(&mut self, raw: &[RawRule], tools: &[ToolEntry]) -> Vec<Rule> {
+    pub(super) fn rules(
+        &mut self,
+        raw: &[RawRule],
+        tools: &[ToolEntry],
+        endpoints: &[Arc<EndpointEntry>],
+    ) -> Vec<Rule> {
         let mut found = Vec::new();
         let mut names = HashSet::new();
         let mut regexes = 0;
@@ -37,7 +43,7 @@ impl Checker<'_> {
                 let message = format!("a rule before is called {} too", quote(&rule.name.value));
                 self.fault(rule.name.referenced, &format!("{path}.name"), message);
             }
-            let read = self.rule(rule, tools, &path);
+            let read = self.rule(rule, tools, endpoints, &path);
             regexes += read.as_ref().map_or(0, |rule| rule.when.regexes());
             if regexes > REGEXES_MAX {
                 let message =
@@ -50,7 +56,13 @@ impl Checker<'_> {
         found
     }
 
-    fn rule(&mut self, raw: &RawRule, tools: &[ToolEntry], path: &str) -> Option<Rule> {
+    fn rule(
+        &mut self,
+        raw: &RawRule,
+        tools: &[ToolEntry],
+        endpoints: &[Arc<EndpointEntry>],
+        path: &str,
+    ) -> Option<Rule> {
         let name = &raw.name.value;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > RULE_NAME_BYTES_MAX || !name.bytes().all(is_plain) {
@@ -60,13 +72,23 @@ impl Checker<'_> {
             );
             self.fault(raw.name.referenced, &format!("{path}.name"), message);
         }
-        let about = self.rule_tools(raw, tools, path);
+        let (about, requests) = match (&raw.tools, &raw.endpoints) {
+            (Some(raw), None) => (self.rule_tools(raw, tools, path), Vec::new()),
+            (None, Some(raw)) => (Vec::new(), self.rule_endpoints(raw, endpoints, path)),
+            (both, _) => {
+                let number = if both.is_some() { "both" } else { "neither" };
+                let message = format!("has {number} of `tools` and `endpoints`; give one");
+                self.fault(raw.name.referenced, path, message);
+                return None;
+            }
+        };
         let when = self.condition(&raw.when, &format!("{path}.when"));
         let effect = self.effect(raw, path);
         self.rule_message(&raw.message, &format!("{path}.message"));
         Some(Rule {
             name: name.as_str().into(),
             tools: about.into(),
+            endpoints: requests.into(),
             when: when?.into(),
             effect: effect?,
             message: raw.message.value.as_str().into(),
@@ -75,16 +97,52 @@ impl Checker<'_> {
         })
     }
 
-    fn rule_tools(&mut self, raw: &RawRule, entries: &[ToolEntry], path: &str) -> Vec<RuleTool> {
+    /// The names of endpoint entries; each must be that of one.
+    fn rule_endpoints(
+        &mut self,
+        raw: &Spanned<Vec<Text>>,
+        entries: &[Arc<EndpointEntry>],
+        path: &str,
+    ) -> Vec<Name> {
+        let path = format!("{path}.endpoints");
+        let count = raw.value.len();
+        if count == 0 || count > RULE_TOOLS_MAX {
+            let message = format!("names {count} endpoints; name 1 to {RULE_TOOLS_MAX}");
+            self.fault(raw.referenced, &path, message);
+        }
+        let mut found = Vec::new();
+        for (index, text) in raw.value.iter().enumerate() {
+            let is_it = |name: &&Name| name.as_str() == text.value;
+            let named = entries.iter().find_map(|entry| entry.name.as_ref().filter(is_it));
+            if let Some(name) = named {
+                found.push(name.clone());
+            } else {
+                let message = format!(
+                    "no entry of `endpoints` has the name {}, so the rule would never be asked; \
+                     give the entry that `name`, or correct it",
+                    quote(&text.value)
+                );
+                self.fault(text.referenced, &format!("{path}[{index}]"), message);
+            }
+        }
+        found
+    }
+
+    fn rule_tools(
+        &mut self,
+        raw: &Spanned<Vec<RawRuleTools>>,
+        entries: &[ToolEntry],
+        path: &str,
+    ) -> Vec<RuleTool> {
         let path = format!("{path}.tools");
-        let count: usize = raw.tools.value.iter().map(|tools| tools.names.value.len()).sum();
+        let count: usize = raw.value.iter().map(|tools| tools.names.value.len()).sum();
         if count == 0 || count > RULE_TOOLS_MAX {
             let message = format!("names {count} tools; name 1 to {RULE_TOOLS_MAX}, or several with `*`");
-            self.fault(raw.tools.referenced, &path, message);
+            self.fault(raw.referenced, &path, message);
             return Vec::new();
         }
         let mut found = Vec::new();
-        for (index, tools) in raw.tools.value.iter().enumerate() {
+        for (index, tools) in raw.value.iter().enumerate() {
             let path = format!("{path}[{index}]");
             let server = Pattern::server(&tools.server.value).map_err(|error| {
                 let message = format!("the server {} {error}", quote(&tools.server.value));
@@ -139,6 +197,11 @@ impl Checker<'_> {
                     let message = "raises nothing: LOW is the least; use MEDIUM, HIGH or CRITICAL".to_owned();
                     self.fault(text.referenced, &path, message);
                 }
+                if raw.endpoints.is_some() {
+                    let message =
+                        "means nothing for endpoints, which nobody approves; use `effect: DENY`".to_owned();
+                    self.fault(text.referenced, &path, message);
+                }
                 Some(Effect::Raise(to))
             }
             (both, _) => {
@@ -165,8 +228,9 @@ impl Checker<'_> {
 
     fn condition(&mut self, node: &Node, path: &str) -> Option<Condition> {
         let value = self.value(node, path)?;
-        let (roles, departments) = (&self.roles, &self.departments);
-        let read = Condition::read(&value, Some(&Defined { roles, departments }));
+        let departments = self.known_departments();
+        let defined = Defined { roles: &self.roles, departments: departments.as_ref() };
+        let read = Condition::read(&value, Some(&defined));
         read.map_err(|misfits| {
             for misfit in misfits {
                 let (at, below) = locate(node, &misfit.path);

@@ -125,6 +125,13 @@ impl Checker<'_> {
         }
     }
 
+    /// Every department that can be named; none where the directory isn't at hand.
+    pub(super) fn known_departments(&self) -> Option<BTreeSet<&str>> {
+        let stored = self.beside_names(Known::Department);
+        let known = || self.departments.iter().copied().chain(stored).collect();
+        (!matches!(self.beside, Beside::Anything)).then(known)
+    }
+
     /// The names of the stored directory, in no order.
     fn beside_names(&self, what: Known) -> Box<dyn Iterator<Item = &str> + '_> {
         match (self.beside, what) {

@@ -10,15 +10,17 @@
 
 use std::sync::Arc;
 
-use super::{Endpoint, EndpointEntry, EndpointFault, Requirement};
+use super::{Attributes, Endpoint, EndpointEntry, EndpointFault, Requirement, facts};
 use crate::domain::{
     name::Name,
     policy::{
         Policy,
         document::Mode,
         resource::Effect,
+        rule::{Facts, Ruling},
         user::{HeldRole, MatchedPermission, User},
     },
+    time::Timestamp,
 };
 
 /// An endpoint that somebody wants to use.
@@ -26,8 +28,14 @@ use crate::domain::{
 pub struct EndpointQuestion<'a> {
     /// On whose behalf.
     pub user: &'a str,
+    /// The agent that acts for the user, as it calls itself.
+    pub agent: Option<&'a str>,
     /// The endpoint, or why there is none to judge.
     pub endpoint: Result<&'a Endpoint, &'a EndpointFault>,
+    /// What is known of the request besides, for rules.
+    pub attributes: &'a Attributes,
+    /// When it is asked.
+    pub time: Timestamp,
 }
 
 /// What becomes of a request to an endpoint.
@@ -73,11 +81,13 @@ pub enum EndpointReason {
     PermissionDenied,
     /// No permission allows one of the requirements.
     PermissionMissing,
+    /// A rule denies it.
+    RuleDenied,
 }
 
 impl EndpointReason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PolicyPermits,
         Self::Administrator,
         Self::UnknownUser,
@@ -88,6 +98,7 @@ impl EndpointReason {
         Self::UnknownEndpoint,
         Self::PermissionDenied,
         Self::PermissionMissing,
+        Self::RuleDenied,
     ];
 
     /// The decision that follows.
@@ -102,7 +113,8 @@ impl EndpointReason {
             | Self::PathCase
             | Self::UnknownEndpoint
             | Self::PermissionDenied
-            | Self::PermissionMissing => EndpointDecision::Deny,
+            | Self::PermissionMissing
+            | Self::RuleDenied => EndpointDecision::Deny,
         }
     }
 
@@ -120,6 +132,7 @@ impl EndpointReason {
             Self::UnknownEndpoint => "UNKNOWN_ENDPOINT",
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::PermissionMissing => "PERMISSION_MISSING",
+            Self::RuleDenied => "RULE_DENIED",
         }
     }
 }
@@ -167,6 +180,8 @@ pub struct EndpointVerdict {
     pub segments: Vec<(Arc<str>, String)>,
     /// What the entry in shadow would say that would decide if it weren't.
     pub shadow: Option<Judgement>,
+    /// What the rules about the entry say, where one of them matched.
+    pub ruling: Option<Arc<Ruling>>,
     /// The effective roles of the user, in order; none for an unknown user.
     pub roles: Arc<[Name]>,
     /// The version of the policy that answered.
@@ -206,6 +221,7 @@ pub fn evaluate_endpoint(policy: &Policy, question: &EndpointQuestion<'_>) -> En
         checks: Vec::new(),
         segments: Vec::new(),
         shadow: None,
+        ruling: None,
         roles: user.map(|user| Arc::clone(user.roles())).unwrap_or_default(),
         policy_version: policy.version(),
     };
@@ -219,6 +235,10 @@ pub fn evaluate_endpoint(policy: &Policy, question: &EndpointQuestion<'_>) -> En
                 verdict.reason = judgement.reason;
                 verdict.checks = judgement.checks;
                 verdict.entry = Some(judgement.entry);
+                verdict.ruling = user.and_then(|user| ruling(policy, user, question, &verdict));
+                if verdict.ruling.as_ref().is_some_and(|ruling| ruling.denial.is_some()) {
+                    verdict.reason = EndpointReason::RuleDenied;
+                }
             } else {
                 verdict.reason = unnamed(policy, user);
             }
@@ -244,6 +264,34 @@ pub fn explain_endpoint(policy: &Policy, question: &EndpointQuestion<'_>) -> End
         matched: verdict.checks.iter().map(matched).collect(),
         verdict,
     }
+}
+
+/// What the rules about the entry that decided say, once its requirements are met.
+fn ruling(
+    policy: &Policy,
+    user: &User,
+    question: &EndpointQuestion<'_>,
+    verdict: &EndpointVerdict,
+) -> Option<Arc<Ruling>> {
+    let (Ok(endpoint), EndpointReason::PolicyPermits) = (question.endpoint, verdict.reason) else {
+        return None;
+    };
+    let rules = policy.rules().about_endpoint(verdict.entry.as_ref()?.name.as_ref()?);
+    if rules.is_empty() {
+        return None;
+    }
+    let arguments = facts(question.attributes.value(), endpoint, &verdict.segments);
+    let facts = Facts {
+        tenant: policy.tenant(),
+        user: question.user,
+        agent: question.agent,
+        roles: user.roles(),
+        departments: user.departments(),
+        arguments: &arguments,
+        time: question.time,
+        redacted: false,
+    };
+    Ruling::of(&rules, &facts)
 }
 
 /// What an entry says about an endpoint that it matches, apart from case.

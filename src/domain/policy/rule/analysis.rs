@@ -80,10 +80,10 @@ pub fn remarks(rules: &[Rule]) -> Vec<Remark> {
 fn beside(rules: &[Rule], place: usize, rule: &Rule, steps: &mut u32) -> Option<Oddity> {
     for (other_place, other) in rules.iter().enumerate().filter(|(other, _)| *other != place) {
         let at_least = other.effect == rule.effect || strength(other.effect) > strength(rule.effect);
-        if !at_least || other.shadow != rule.shadow || !cover(&other.tools, &rule.tools) {
+        if !at_least || other.shadow != rule.shadow || !covers(other, rule) {
             continue;
         }
-        let same = other.when == rule.when && cover(&rule.tools, &other.tools);
+        let same = other.when == rule.when && covers(rule, other);
         if same && other.effect == rule.effect {
             // Of two that are the same, the later one repeats the earlier.
             if other_place < place {
@@ -97,7 +97,7 @@ fn beside(rules: &[Rule], place: usize, rule: &Rule, steps: &mut u32) -> Option<
         // Two that are equally strong and imply each other are told once.
         let mutual = strength(other.effect) == strength(rule.effect)
             && other_place > place
-            && cover(&rule.tools, &other.tools)
+            && covers(rule, other)
             && implies(&other.when, &rule.when, &mut left);
         *steps -= allowed - left;
         if implied && !mutual {
@@ -113,6 +113,11 @@ fn strength(effect: Effect) -> (bool, Option<Sensitivity>) {
         Effect::Deny => (true, None),
         Effect::Raise(to) => (false, Some(to)),
     }
+}
+
+/// Whether everything that `small` is about is something that `large` is about.
+fn covers(large: &Rule, small: &Rule) -> bool {
+    cover(&large.tools, &small.tools) && small.endpoints.iter().all(|name| large.endpoints.contains(name))
 }
 
 /// Whether every tool that `small` can mean is one that `large` means.

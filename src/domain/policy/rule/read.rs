@@ -16,8 +16,9 @@ use crate::domain::{name::Name, policy::pattern::Pattern};
 pub struct Defined<'a> {
     /// The roles of the document.
     pub roles: &'a BTreeSet<&'a str>,
-    /// The departments of the document.
-    pub departments: &'a BTreeSet<&'a str>,
+    /// The departments of the document, or of the stored directory beside it; none where that isn't at hand, and
+    /// any department counts as defined.
+    pub departments: Option<&'a BTreeSet<&'a str>>,
 }
 
 /// What a condition can be, each by its key.
@@ -114,7 +115,7 @@ impl<'a> Reader<'a> {
         let defined = self.defined;
         let users = self.names(mold, "users", None)?;
         let roles = self.names(mold, "roles", defined.map(|defined| defined.roles))?;
-        let departments = self.names(mold, "departments", defined.map(|defined| defined.departments))?;
+        let departments = self.names(mold, "departments", defined.and_then(|defined| defined.departments))?;
         let agents = match mold.member("agents") {
             None => Vec::new(),
             Some(agents) => {

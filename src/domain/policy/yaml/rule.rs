@@ -19,7 +19,8 @@ use super::Text;
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawRule {
     pub(in super::super) name: Text,
-    pub(in super::super) tools: Spanned<Vec<RawRuleTools>>,
+    pub(in super::super) tools: Option<Spanned<Vec<RawRuleTools>>>,
+    pub(in super::super) endpoints: Option<Spanned<Vec<Text>>>,
     pub(in super::super) when: Node,
     pub(in super::super) effect: Option<Text>,
     pub(in super::super) raise: Option<Text>,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::question;
 use crate::domain::{
     json::{self, Limits},
     name::Name,
@@ -10,10 +11,7 @@ use crate::domain::{
         document::Document,
         endpoint::{
             Attributes, Endpoint, EndpointFault,
-            eval::{
-                EndpointDecision, EndpointQuestion, EndpointReason, EndpointVerdict, evaluate_endpoint,
-                explain_endpoint,
-            },
+            eval::{EndpointDecision, EndpointReason, EndpointVerdict, evaluate_endpoint, explain_endpoint},
             facts,
         },
     },
@@ -61,7 +59,7 @@ endpoints:
 
 fn asked(policy: &Policy, user: &str, method: &str, path: &str) -> EndpointVerdict {
     let endpoint = Endpoint::read(method, path);
-    let question = EndpointQuestion { user, endpoint: endpoint.as_ref() };
+    let question = question(user, endpoint.as_ref());
     let verdict = evaluate_endpoint(policy, &question);
     assert_eq!(verdict.decision, verdict.reason.decision());
     assert_eq!(verdict.policy_version, 7);
@@ -106,7 +104,7 @@ fn the_answer_has_the_entry_and_the_segments_that_it_captures() {
 fn an_explanation_lists_the_permissions_of_each_requirement() {
     let policy = policy("STRICT");
     let endpoint = Endpoint::read("PATCH", "/api/users/7").unwrap();
-    let explained = explain_endpoint(&policy, &EndpointQuestion { user: "cem", endpoint: Ok(&endpoint) });
+    let explained = explain_endpoint(&policy, &question("cem", Ok(&endpoint)));
     let effects: Vec<Vec<_>> = explained
         .matched
         .iter()
@@ -224,7 +222,7 @@ fn an_entry_in_shadow_has_no_effect_and_is_reported() {
 fn rules_get_one_object_with_attributes_method_path_and_segments() {
     let policy = policy("STRICT");
     let endpoint = Endpoint::read("patch", "/api/users/7").unwrap();
-    let verdict = evaluate_endpoint(&policy, &EndpointQuestion { user: "bob", endpoint: Ok(&endpoint) });
+    let verdict = evaluate_endpoint(&policy, &question("bob", Ok(&endpoint)));
     let attributes = Attributes::read(r#"{ "owner": "bob", "api_key": "x" }"#, 1_000).unwrap();
     let value = json::parse(attributes.canonical(), &Limits::default()).unwrap();
     let whole = facts(value, &endpoint, &verdict.segments);

@@ -1,11 +1,12 @@
 //! The section `endpoints` of a document: its faults with their places, and the published example.
 
+use super::question;
 use crate::domain::policy::{
     Policy,
     document::Document,
     endpoint::{
         ENDPOINTS_MAX, Endpoint, Method,
-        eval::{EndpointQuestion, EndpointReason, evaluate_endpoint},
+        eval::{EndpointReason, evaluate_endpoint},
     },
     fault::Fault,
 };
@@ -140,7 +141,7 @@ fn the_published_example_does_what_it_says() {
     let policy = Policy::compile(&Document::parse(ADMIN_API).unwrap(), 1);
     let ask = |user, method, path: &str| {
         let endpoint = Endpoint::read(method, path).unwrap();
-        evaluate_endpoint(&policy, &EndpointQuestion { user, endpoint: Ok(&endpoint) }).reason
+        evaluate_endpoint(&policy, &question(user, Ok(&endpoint))).reason
     };
     for part in ["codes", "code-usages", "users", "roles", "resources"] {
         for path in [format!("/api/admin/{part}"), format!("/api/admin/{part}/7/more")] {

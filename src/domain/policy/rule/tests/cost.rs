@@ -76,6 +76,7 @@ fn rule(number: usize, when: &str) -> Rule {
     Rule {
         name: format!("r{number}").into(),
         tools: [].into(),
+        endpoints: [].into(),
         when: condition(when).into(),
         effect: Effect::Deny,
         message: "m".into(),
