@@ -82,7 +82,13 @@ impl Wanted {
         if !yes || self.dry_run {
             let after = After::AfterDocument(self.document.clone());
             let compared = difference::compare(client, 0, Some(after)).await?;
-            output.hint(difference::told(&compared).trim_end());
+            let told = difference::told(&compared);
+            // Of a dry run it is the answer; else it is what a person is asked about.
+            if self.dry_run && output.format() == Format::Table {
+                output.text(&told)?;
+            } else {
+                output.hint(told.trim_end());
+            }
             // What was seen is what is applied.
             expected_version = expected_version.or(Some(compared.before_version));
             let is_same = compared.document_count == 0 && compared.directory_count == 0;
