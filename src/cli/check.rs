@@ -193,7 +193,7 @@ mod tests {
                     matched: true,
                     unknown: true,
                     operands: vec![RuleOperand {
-                        text: "/path path_outside [\"/work\"]".to_owned(),
+                        text: "/path path_outside [\"/srv\"]".to_owned(),
                         truth: Truth::Unknown.into(),
                         why_unknown: "is missing".to_owned(),
                         ..RuleOperand::default()
@@ -210,7 +210,7 @@ mod tests {
             "matches         DENY execute tool.write_file by role x‹U+000A›y through department it\n",
             "could approve   alice, bob\n",
             "rule            inside DENY matches, because it can't be judged: stay inside\n",
-            "rule              unknown: /path path_outside [\"/work\"], it is missing\n",
+            "rule              unknown: /path path_outside [\"/srv\"], it is missing\n",
         ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }

@@ -18,7 +18,7 @@ fn with(rules: &str) -> String {
 
 const INSIDE: &str = "  - name: inside
     tools: [{ server: '*', names: [write_file, read_file] }]
-    when: { at: /path, path_outside: ['/work/<user>'] }
+    when: { at: /path, path_outside: ['/srv/<user>'] }
     effect: DENY
     message: stay in your own folder
 ";
@@ -32,10 +32,10 @@ async fn last_entry(service: &Service) -> Value {
 async fn a_rule_denies_a_call_with_its_message_and_is_recorded_without_the_arguments() {
     let service = Service::with_policy(&with(INSIDE)).await;
     let gate = service.gate();
-    let answer = authorize(&gate, "dev_user", "read_file", r#"{"path":"/work/dev_user/x"}"#).await;
+    let answer = authorize(&gate, "dev_user", "read_file", r#"{"path":"/srv/dev_user/x"}"#).await;
     assert_eq!((answer.decision(), answer.reason()), (Decision::Allow, DecisionReason::PolicyAllows));
     assert!(last_entry(&service).await.get("details").is_none());
-    let outside = r#"{"path":"/work/dev_user/../SECRET","password":"SECRET"}"#;
+    let outside = r#"{"path":"/srv/dev_user/../SECRET","password":"SECRET"}"#;
     let answer = authorize(&gate, "dev_user", "read_file", outside).await;
     assert_eq!((answer.decision(), answer.reason()), (Decision::Deny, DecisionReason::RuleDenied));
     assert_eq!(answer.message, "the rule `inside` denies it: stay in your own folder");
@@ -155,7 +155,7 @@ async fn an_explanation_tells_every_operand() {
     assert_eq!((rule.matched, rule.unknown, rule.message.as_str()), (true, false, "stay in your own folder"));
     let [operand] = rule.operands.as_slice() else { panic!("{:?}", rule.operands) };
     assert_eq!((operand.truth(), operand.depth), (Truth::True, 0));
-    assert_eq!(operand.text, r#"/path path_outside ["/work/<user>"]"#);
+    assert_eq!(operand.text, r#"/path path_outside ["/srv/<user>"]"#);
     assert_eq!(operand.found, "\"/etc/‹U+202E›\"");
     let answer = explain("{}").await;
     assert_eq!((answer.rules[0].matched, answer.rules[0].unknown), (true, true));

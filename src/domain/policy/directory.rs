@@ -130,12 +130,6 @@ impl Directory {
         (size(&self.holders), size(&self.holding_departments))
     }
 
-    /// Whether the directory is without users and departments.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.departments.is_empty()
-    }
-
     /// A department and those above it, from below.
     pub fn lineage<'a>(&'a self, department: &str) -> impl Iterator<Item = (&'a Name, &'a Department)> {
         let mut next = self.departments.get_key_value(department);

@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use serde::Serialize;
 use serde_saphyr::Location;
 
 use super::{
@@ -69,7 +70,7 @@ impl Mode {
 }
 
 /// Whether a user is a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum UserKind {
     /// A person; only a person's vote counts.
     Human,

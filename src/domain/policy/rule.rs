@@ -105,10 +105,10 @@ impl Eq for Line {}
 /// The rules of a policy, found by the tools that they are about.
 #[derive(Debug)]
 pub struct Rules {
-    rules: Vec<Rule>,
-    /// By server, then by name: places in `rules`.
+    in_order: Vec<Rule>,
+    /// By server, then by name: places in `in_order`.
     by_tool: PatternMap<PatternMap<Vec<usize>>>,
-    /// By the name of the endpoint entry: places in `rules`.
+    /// By the name of the endpoint entry: places in `in_order`.
     by_endpoint: HashMap<Name, Vec<usize>>,
 }
 
@@ -132,26 +132,26 @@ impl Rules {
                 by_endpoint.entry(name.clone()).or_default().push(place);
             }
         }
-        Self { rules: rules.to_vec(), by_tool, by_endpoint }
+        Self { in_order: rules.to_vec(), by_tool, by_endpoint }
     }
 
     /// The rules about an endpoint entry, in the order of the document.
     #[must_use]
     pub fn about_endpoint(&self, name: &str) -> Vec<&Rule> {
         let places = self.by_endpoint.get(name).into_iter().flatten();
-        places.filter_map(|place| self.rules.get(*place)).collect()
+        places.filter_map(|place| self.in_order.get(*place)).collect()
     }
 
     /// Every rule, in the order of the document.
     #[must_use]
     pub fn all(&self) -> &[Rule] {
-        &self.rules
+        &self.in_order
     }
 
     /// The rules about a tool, in the order of the document.
     #[must_use]
     pub fn about(&self, server: &str, tool: &str) -> Vec<&Rule> {
-        if self.rules.is_empty() {
+        if self.in_order.is_empty() {
             return Vec::new();
         }
         let names = self.by_tool.matching(server);
@@ -159,7 +159,7 @@ impl Rules {
             names.flat_map(|names| names.matching(tool)).flatten().copied().collect();
         places.sort_unstable();
         places.dedup();
-        places.into_iter().filter_map(|place| self.rules.get(place)).collect()
+        places.into_iter().filter_map(|place| self.in_order.get(place)).collect()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
 pub const EDITS_MAX: usize = 1_000;
 
 /// Edits of the directory, all of them or none.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct NewEdits {
     /// The edits, in the order in which they are made.
     pub edits: Vec<Edit>,
@@ -32,6 +32,7 @@ pub struct NewEdits {
     /// Whether they are only checked.
     pub dry_run: bool,
     /// So that a repeated request is one version.
+    #[serde(skip)]
     pub request_id: Option<RequestId>,
 }
 
@@ -99,11 +100,10 @@ impl Engine {
             return Err(Error::field("edits", format!("must be 1 to {EDITS_MAX}")));
         }
         let first = Next::of_edits(&policy, &new.edits)?;
-        let body = (format!("{:?}", new.edits), new.expected_version, new.dry_run);
         let asked = Asked {
             expected_version: new.expected_version,
             dry_run: new.dry_run,
-            request: answers::request_key(new.request_id, &body)?,
+            request: answers::request_key(new.request_id, &new)?,
         };
         let edits = new.edits;
         let work_out = move |policy: &Arc<Policy>| Next::of_edits(policy, &edits);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use rpds::{HashTrieMapSync, HashTrieSetSync};
+use serde::Serialize;
 
 use super::{Department, Directory, Person};
 use crate::domain::{
@@ -11,7 +12,7 @@ use crate::domain::{
 };
 
 /// That a user or a department belongs to something.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Membership {
     /// A department lists a user.
     Department {

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::{
     Change, DEPARTMENT_DEPTH_MAX, DIRECTORY_DEPARTMENTS_MAX, DIRECTORY_USERS_MAX, Directory, Item, Membership,
 };
@@ -16,7 +18,7 @@ use crate::domain::{
 };
 
 /// One wish.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Edit {
     /// A user is added.
     AddUser {

@@ -70,7 +70,7 @@ pub const MATCHERS: &[Description] = &[
     describe("glob", r#""src/**/*.rs""#, "the whole text fits one of these globs"),
     describe("regex", r#""(?i)^drop\\s""#, "one of these regular expressions is found in the text"),
     describe("path_within", r#"["/etc"]"#, "the path leads to one of these or below it"),
-    describe("path_outside", r#"["/work/<user>"]"#, "the path leads to none of these nor below one"),
+    describe("path_outside", r#"["/srv/<user>"]"#, "the path leads to none of these nor below one"),
     describe("url_scheme", r#"["https"]"#, "the URL has one of these schemes"),
     describe("url_host", r#"["example.com","*.example.com"]"#, "the URL leads to one of these hosts"),
     describe("url_network", r#"["10.0.0.0/8","fc00::/7"]"#, "the URL leads to an IP address in one of these"),

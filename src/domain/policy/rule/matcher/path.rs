@@ -96,7 +96,7 @@ impl Root {
         let style = if text.starts_with('/') { Style::Posix } else { Style::Windows };
         let Ok(Spot { volume, segments }) = locate(text, style, None) else {
             return Err(
-                mold.misfits("is no absolute path; write it as `/work`, `C:\\work` or `\\\\server\\share`")
+                mold.misfits("is no absolute path; write it as `/srv`, `C:\\work` or `\\\\server\\share`")
             );
         };
         let is_separator = |character| character == '/' || (style == Style::Windows && character == '\\');

@@ -184,49 +184,48 @@ fn regular_expressions_are_searched_for_and_see_through_new_lines() {
 #[test]
 fn a_path_is_placed_before_it_is_compared() {
     let inside = [
-        "/work",
-        "/work/",
-        "/work/a",
-        "//work//a",
-        "/work/./a/../b",
-        "/a/../work/x",
-        "/../work/x",
-        "/work/a\n",
-        "/work/~",
-        "/work/...",
-        "/work/%2e%2e/x",
+        "/srv",
+        "/srv/",
+        "/srv/a",
+        "//srv//a",
+        "/srv/./a/../b",
+        "/a/../srv/x",
+        "/../srv/x",
+        "/srv/a\n",
+        "/srv/~",
+        "/srv/...",
+        "/srv/%2e%2e/x",
     ];
-    let outside =
-        ["/", "/works", "/work/..", "/work/../etc", "/work/a/../../etc/passwd", "/Work/a", "/etc//work"];
+    let outside = ["/", "/srvs", "/srv/..", "/srv/../etc", "/srv/a/../../etc/passwd", "/Srv/a", "/etc//srv"];
     let nowhere = [
         "",
         "work/a",
-        "./work",
-        "../work",
+        "./srv",
+        "../srv",
         "~",
-        "~/work",
+        "~/srv",
         "~root/x",
-        "/work/\0",
-        "/work\\..\\..\\etc",
+        "/srv/\0",
+        "/srv\\..\\..\\etc",
         "\\work",
         "C:\\work",
-        "c:/work",
+        "c:/srv",
         "\\\\host\\work\\a",
-        "file:///work/a",
+        "file:///srv/a",
     ];
-    assert_texts(r#""path_within":"/work""#, &inside, &outside, &nowhere);
-    assert_texts(r#""path_outside":["/work"]"#, &[&outside[..], &nowhere].concat(), &inside, &[]);
-    assert_texts(r#""path_within":["/a/b","/work"]"#, &["/a/b/c", "/work"], &["/a", "/a/bc"], &["x"]);
+    assert_texts(r#""path_within":"/srv""#, &inside, &outside, &nowhere);
+    assert_texts(r#""path_outside":["/srv"]"#, &[&outside[..], &nowhere].concat(), &inside, &[]);
+    assert_texts(r#""path_within":["/a/b","/srv"]"#, &["/a/b/c", "/srv"], &["/a", "/a/bc"], &["x"]);
     assert_texts(r#""path_within":"/""#, &["/", "/etc", "/.."], &[], &["etc"]);
-    assert_matcher(r#""path_outside":"/work""#, &[], &[], &["1", "null", "[\"/work\"]"]);
+    assert_matcher(r#""path_outside":"/srv""#, &[], &[], &["1", "null", "[\"/srv\"]"]);
 }
 
 #[test]
 fn a_relative_path_needs_a_base() {
     assert_texts(
-        r#""path_outside":"/work/<user>","base":"/work/<user>""#,
-        &["..", "../bob", "a/../../bob", "/etc", "~", "a\\b", "file:/work/ann/x", "c:x", "~x/../a"],
-        &["", ".", "a", "a/..", "a/../b", "/work/ann/x", "./~"],
+        r#""path_outside":"/srv/<user>","base":"/srv/<user>""#,
+        &["..", "../bob", "a/../../bob", "/etc", "~", "a\\b", "file:/srv/ann/x", "c:x", "~x/../a"],
+        &["", ".", "a", "a/..", "a/../b", "/srv/ann/x", "./~"],
         &[],
     );
     assert_texts(
@@ -286,7 +285,7 @@ fn windows_paths_are_read_as_windows_does() {
             "work",
             "C:work",
             "\\work",
-            "/work",
+            "/srv",
             "C:\\work\\a.",
             "C:\\work \\a",
             "C:\\work\\a:stream",
@@ -301,9 +300,9 @@ fn windows_paths_are_read_as_windows_does() {
     );
     // A list of both kinds: each path is judged by the roots of its own kind.
     assert_texts(
-        r#""path_outside":["/work","C:\\work"]"#,
+        r#""path_outside":["/srv","C:\\work"]"#,
         &["/etc", "C:\\etc", "work"],
-        &["/work/a", "c:\\work\\a"],
+        &["/srv/a", "c:\\work\\a"],
         &[],
     );
 }

@@ -88,7 +88,7 @@ fn rule(number: usize, when: &str) -> Rule {
 /// Arguments such as a tool that writes files gets, none of which a rule below minds.
 fn usual(bytes: usize) -> String {
     let mut text =
-        String::from(r#"{"path":"/work/ann/src/main.rs","url":"https://api.example.com/v1","n":5,"edits":["#);
+        String::from(r#"{"path":"/srv/ann/src/main.rs","url":"https://api.example.com/v1","n":5,"edits":["#);
     while text.len() < bytes {
         let comma = if text.ends_with('[') { "" } else { "," };
         write!(text, r#"{comma}{{"line":{},"text":"let value = compute(input);\n"}}"#, text.len()).unwrap();
@@ -98,7 +98,7 @@ fn usual(bytes: usize) -> String {
 }
 
 const RULES: [&str; 5] = [
-    r#"{"at":"/path","path_outside":["/work/<user>"]}"#,
+    r#"{"at":"/path","path_outside":["/srv/<user>"]}"#,
     r#"{"all":[{"at":"/n","more":100},{"at":"/url","starts_with":"http:"}]}"#,
     r#"{"at":"/url","url_network":["10.0.0.0/8","169.254.0.0/16"]}"#,
     r#"{"at":"/**","contains":["DROP TABLE","rm -rf"]}"#,

@@ -49,24 +49,24 @@ fn ask(policy: &Policy, user: &str, tool: &str, arguments: &str) -> Verdict {
 #[test]
 fn a_rule_that_matches_denies_and_says_which_it_is() {
     let policy =
-        policy(&rule("inside", "write, read", "{ at: /path, path_outside: [/work/<user>] }", "effect: DENY"));
+        policy(&rule("inside", "write, read", "{ at: /path, path_outside: [/srv/<user>] }", "effect: DENY"));
     let verdict = ask(&policy, "ann", "write", r#"{"path":"/etc/passwd"}"#);
     assert_eq!((verdict.decision, verdict.reason), (Decision::Deny, VerdictReason::RuleDenied));
     let ruling = verdict.ruling.unwrap();
     let denial = ruling.denial.as_ref().unwrap();
     assert_eq!((&*denial.rule, &*denial.message, &denial.fault), ("inside", "because of inside", &None));
     assert_eq!(ruling.details(), [("rules", "inside: DENY".to_owned())]);
-    for allowed in [r#"{"path":"/work/ann/x"}"#, r#"{"path":"/work/x/../ann"}"#] {
+    for allowed in [r#"{"path":"/srv/ann/x"}"#, r#"{"path":"/srv/x/../ann"}"#] {
         let verdict = ask(&policy, "ann", "write", allowed);
         assert_eq!((verdict.reason, verdict.ruling), (VerdictReason::Allowed, None), "{allowed}");
     }
     assert_eq!(ask(&policy, "ann", "list", "{}").ruling, None, "another tool is no matter of the rule");
-    assert_eq!(ask(&policy, "ann", "write", r#"{"path":"/work/bob"}"#).reason, VerdictReason::RuleDenied);
+    assert_eq!(ask(&policy, "ann", "write", r#"{"path":"/srv/bob"}"#).reason, VerdictReason::RuleDenied);
 }
 
 #[test]
 fn what_cannot_be_judged_matches_and_is_reported_without_the_arguments() {
-    let policy = policy(&rule("inside", "write", "{ at: /path, path_outside: [/work] }", "effect: DENY"));
+    let policy = policy(&rule("inside", "write", "{ at: /path, path_outside: [/srv] }", "effect: DENY"));
     for (arguments, fault) in
         [("{}", "/path is missing"), (r#"{"path":["SECRET"]}"#, "/path is of kind array, not string")]
     {
@@ -179,7 +179,7 @@ fn a_ruling_is_bounded_and_its_effect_is_not() {
 
 #[test]
 fn an_explanation_tells_every_operand_and_hides_what_is_secret() {
-    let when = "{ any: [{ none: [{ at: /path, path_within: [/work] }] }, { all: [{ at: /password, length: { less: 8 } }, { at: '/list/*', more: 5 }] }, \
+    let when = "{ any: [{ none: [{ at: /path, path_within: [/srv] }] }, { all: [{ at: /password, length: { less: 8 } }, { at: '/list/*', more: 5 }] }, \
                 { subject: { roles: [root] } }, { at: /note, looks_like_secret: true }] }";
     let policy = policy(
         &[
@@ -189,7 +189,7 @@ fn an_explanation_tells_every_operand_and_hides_what_is_secret() {
         .concat(),
     );
     let arguments =
-        r#"{"list":[1,9],"note":"sk-aaaaaaaaaaaaaaaaaaaaaaaa","password":"hunter2","path":"/work/\u202e"}"#;
+        r#"{"list":[1,9],"note":"sk-aaaaaaaaaaaaaaaaaaaaaaaa","password":"hunter2","path":"/srv/\u202e"}"#;
     let explanation = explain(&policy, &question("ann", "write", arguments));
     let [explained] = explanation.rules.as_slice() else { panic!() };
     assert_eq!((explained.truth, &*explained.rule), (Truth::True, "r"));
@@ -206,7 +206,7 @@ fn an_explanation_tells_every_operand_and_hides_what_is_secret() {
         [
             "TRUE any of -",
             "  FALSE none of -",
-            "    TRUE /path path_within [\"/work\"] \"/work/‹U+202E›\"",
+            "    TRUE /path path_within [\"/srv\"] \"/srv/‹U+202E›\"",
             "  TRUE all of -",
             "    TRUE /password length {\"less\":8} \"[redacted string, 7 bytes]\"",
             "    TRUE /list/* more 5 /list/1 = 9",

@@ -30,7 +30,7 @@ fn scalar() -> impl Strategy<Value = Json> {
         (-3..4_i64).prop_map(Json::from),
         select(&[0.5, -0.5, 2.0][..]).prop_map(Json::from),
         select(&WORDS[..]).prop_map(Json::from),
-        select(&["/work/ann/x", "/work/../etc", "/etc/passwd", "work", "a@x.org"][..]).prop_map(Json::from),
+        select(&["/srv/ann/x", "/srv/../etc", "/etc/passwd", "work", "a@x.org"][..]).prop_map(Json::from),
     ]
 }
 
@@ -69,7 +69,7 @@ fn matcher() -> impl Strategy<Value = (&'static str, Json)> {
             .prop_map(|(word, bound, count)| (word, json!({ bound: count }))),
         (select(&["starts_with", "ends_with", "contains"][..]), vec(text, 1..3))
             .prop_map(|(word, texts)| (word, Json::from(texts))),
-        select(&["path_within", "path_outside"][..]).prop_map(|word| (word, json!(["/work/<user>", "/tmp"]))),
+        select(&["path_within", "path_outside"][..]).prop_map(|word| (word, json!(["/srv/<user>", "/tmp"]))),
     ]
 }
 
@@ -293,8 +293,8 @@ fn equal(operands: &[Json], value: &Json, facts: &Facts<'_>) -> Answer {
 fn path(word: &str, value: &Json) -> Answer {
     let Some(text) = value.as_str() else { return Answer::Unlike };
     let within = match text {
-        "/work/ann/x" => true,
-        "/work/../etc" | "/etc/passwd" => false,
+        "/srv/ann/x" => true,
+        "/srv/../etc" | "/etc/passwd" => false,
         // The other texts are no absolute paths.
         _ if word == "path_outside" => return Answer::Is(true),
         _ => return Answer::Open,
