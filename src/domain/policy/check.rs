@@ -108,7 +108,7 @@ impl<'a> Checker<'a> {
         let over_arguments = self.rules(&raw.rules, &tools, &endpoints);
         let stages = self.stages(&raw.stages);
         if workflow {
-            self.stages_suffice(&raw.stages, threshold);
+            self.stages_suffice(raw, threshold);
         }
         Some(Document {
             tenant: tenant?,
@@ -144,7 +144,11 @@ impl<'a> Checker<'a> {
             let Some(name) = self.name(key, &path) else { continue };
             // YAML tells `1` and `"1"` apart; as names they are one.
             if found.insert(name, entry).is_some() {
-                self.fault(key.referenced, &path, format!("{} is defined twice", quote(&key.value)));
+                self.fault(
+                    key.referenced,
+                    &path,
+                    format!("{} is defined twice; keep one", quote(&key.value)),
+                );
             }
         }
         found

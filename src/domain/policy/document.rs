@@ -171,7 +171,9 @@ impl Document {
         let whole = |message: String| vec![Fault::new(Location::UNKNOWN, String::new(), message)];
         if text.len() > DOCUMENT_BYTES_MAX {
             let length = text.len();
-            return Err(whole(format!("is {length} bytes long, the limit is {DOCUMENT_BYTES_MAX}")));
+            return Err(whole(format!(
+                "the document is {length} bytes long, the limit is {DOCUMENT_BYTES_MAX}"
+            )));
         }
         let raw = yaml::read(text).map_err(|fault| vec![fault])?;
         let document = check::check(&raw, text, stored)?;

@@ -6,6 +6,7 @@
 //! because what follows it can't be trusted.
 
 mod rule;
+mod shape;
 
 use std::{fmt, marker::PhantomData};
 
@@ -13,13 +14,10 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
-use serde_saphyr::{
-    DuplicateKeyPolicy, Error, Location, MergeKeyPolicy, NonFiniteFloatPolicy, Options, SnippetMode, Spanned,
-    UserMessageFormatter,
-};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Options, Spanned};
 
 pub(super) use self::rule::{Node, RawNode, RawRule, RawRuleTools};
-use super::fault::{Fault, escape};
+use super::fault::Fault;
 
 /// The deepest nesting of lists and mappings; the form itself needs 19, for the innermost condition of a rule.
 const DEPTH_MAX: usize = 32;
@@ -187,7 +185,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
 
 /// Reads a document, or says where its YAML or its form is broken.
 pub(super) fn read(text: &str) -> Result<RawDocument, Fault> {
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| fault(&error))
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| shape::fault(&error, text))
 }
 
 fn options() -> Options {
@@ -213,18 +211,4 @@ fn options() -> Options {
         // A number too large for a double is read from the text again.
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
     }
-}
-
-fn fault(error: &Error) -> Fault {
-    let error = error.without_snippet();
-    let rendering = serde_saphyr::render_options! {
-        formatter: &UserMessageFormatter,
-        snippets: SnippetMode::Off,
-    };
-    let at = error.location().unwrap_or(Location::UNKNOWN);
-    let message = error.render_with_options(rendering);
-    // The fault carries the position itself.
-    let position = format!(" at line {}, column {}", at.line(), at.column());
-    let message = message.strip_suffix(&position).unwrap_or(&message);
-    Fault::new(at, String::new(), escape(message))
 }

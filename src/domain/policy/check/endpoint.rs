@@ -33,7 +33,10 @@ impl Checker<'_> {
                 break;
             }
             if let Some(name) = endpoint.name.as_ref().filter(|name| !names.insert(name.value.as_str())) {
-                let message = format!("an endpoint before is called {} too", quote(&name.value));
+                let message = format!(
+                    "an endpoint before is called {} too; give one of them another name",
+                    quote(&name.value)
+                );
                 self.fault(name.referenced, &format!("{path}.name"), message);
             }
             if let Some(entry) = self.endpoint(endpoint, &path) {
@@ -80,7 +83,11 @@ impl Checker<'_> {
             let path = format!("{path}[{index}]");
             match self.method(text, &path) {
                 Some(method) if found.contains(&method) => {
-                    self.fault(text.referenced, &path, format!("{} is named twice", quote(&method)));
+                    self.fault(
+                        text.referenced,
+                        &path,
+                        format!("{} is named twice; keep one", quote(&method)),
+                    );
                 }
                 method => found.extend(method),
             }
@@ -117,7 +124,7 @@ impl Checker<'_> {
             let requirement = Requirement { resource: one.resource.value.as_str().into(), code };
             if found.contains(&requirement) {
                 let key = quote(&one.resource.value);
-                let message = format!("{key} with {} is required twice", code.as_str());
+                let message = format!("{key} with {} is required twice; keep one", code.as_str());
                 self.fault(one.resource.referenced, &path, message);
             } else {
                 found.push(requirement);

@@ -40,7 +40,10 @@ impl Checker<'_> {
                 break;
             }
             if !names.insert(rule.name.value.as_str()) {
-                let message = format!("a rule before is called {} too", quote(&rule.name.value));
+                let message = format!(
+                    "a rule before is called {} too; give one of them another name",
+                    quote(&rule.name.value)
+                );
                 self.fault(rule.name.referenced, &format!("{path}.name"), message);
             }
             let read = self.rule(rule, tools, endpoints, &path);
@@ -248,7 +251,7 @@ impl Checker<'_> {
             RawNode::Number(near) => {
                 let number = self.written(node, near);
                 if number.is_none() {
-                    let message = "is no number as JSON writes it; write it so, or in quotes if it is a text";
+                    let message = "is no number as JSON writes one, such as `31` or `-0.5`; write it so, or in quotes if it is a text";
                     self.fault(node.referenced, path, message.to_owned());
                 }
                 number?

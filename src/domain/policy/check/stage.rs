@@ -2,15 +2,13 @@
 
 use std::collections::HashSet;
 
-use serde_saphyr::Location;
-
 use super::{Checker, word::Known};
 use crate::domain::{
     policy::{
         document::{COUNT_MAX, STAGES_MAX, StageEntry},
         fault::quote,
         stage::Stage,
-        yaml::{RawStage, Text},
+        yaml::{RawDocument, RawStage, Text},
     },
     sensitivity::Sensitivity,
 };
@@ -27,7 +25,10 @@ impl Checker<'_> {
                 break;
             }
             if !names.insert(stage.name.value.as_str()) {
-                let message = format!("a stage before is called {} too", quote(&stage.name.value));
+                let message = format!(
+                    "a stage before is called {} too; give one of them another name",
+                    quote(&stage.name.value)
+                );
                 self.fault(stage.name.referenced, &format!("{path}.name"), message);
             }
             found.extend(self.stage(stage, &path));
@@ -60,14 +61,15 @@ impl Checker<'_> {
     }
 
     /// Every sensitivity that needs a human must have a stage, or its approvals would need nobody.
-    pub(super) fn stages_suffice(&mut self, stages: &[RawStage], threshold: Sensitivity) {
+    pub(super) fn stages_suffice(&mut self, raw: &RawDocument, threshold: Sensitivity) {
+        let stages = &raw.stages;
         let held = Sensitivity::ALL.into_iter().filter(|sensitivity| *sensitivity >= threshold);
         for sensitivity in held {
             let word = sensitivity.as_str();
             let covered =
                 stages.iter().any(|stage| stage.sensitivities.value.iter().any(|text| text.value == word));
             if !covered {
-                let at = stages.first().map_or(Location::UNKNOWN, |stage| stage.name.referenced);
+                let at = stages.first().map_or(raw.tenant.referenced, |stage| stage.name.referenced);
                 let message = format!(
                     "no stage has the sensitivity {word}, which needs a human from the threshold {} on; add one",
                     threshold.as_str()

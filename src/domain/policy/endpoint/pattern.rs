@@ -65,7 +65,7 @@ pub enum PatternFault {
     )]
     CaptureName,
     /// Two segments are captured under one name.
-    #[error("captures two segments under one name")]
+    #[error("captures two segments under one name; give each its own")]
     CapturedTwice,
     /// A literal that no normalised path has.
     #[error("could never match, because it {0}; literals are written decoded")]

@@ -84,7 +84,9 @@ fn segment(text: &str) -> Result<Segment, &'static str> {
                 continue;
             }
             '?' => None,
-            '\\' => Some(characters.next().ok_or("ends with a `\\` that nothing follows")?),
+            '\\' => {
+                Some(characters.next().ok_or("ends with a `\\` that nothing follows; write `\\\\` for one")?)
+            }
             other => Some(other),
         };
         stars = 0;

@@ -77,7 +77,7 @@ impl<'a> Mold<'a> {
             None => Ok(()),
             Some((key, value)) => {
                 let at = self.step(Step::Key(key.to_string()), value);
-                let message = format!("unknown key {}; use {}", quote(key), listed(known));
+                let message = format!("unknown key {}; use only {}", quote(key), listed(known));
                 Err(vec![Misfit { path: at.path, message }])
             }
         }
@@ -85,7 +85,9 @@ impl<'a> Mold<'a> {
 
     /// The elements of what must be a list of at least one and at most `max`.
     pub(super) fn items(&self, max: usize) -> Result<Vec<Self>, Vec<Misfit>> {
-        let Some(items) = self.value.as_array() else { return Err(self.misfits("must be a list")) };
+        let Some(items) = self.value.as_array() else {
+            return Err(self.misfits("must be a list, such as `[a, b]`"));
+        };
         if items.is_empty() {
             return Err(self.misfits("is empty; list at least one"));
         }
@@ -115,7 +117,7 @@ impl<'a> Mold<'a> {
 
     /// The truth value, which it must be.
     pub(super) fn flag(&self) -> Result<bool, Vec<Misfit>> {
-        self.value.as_bool().ok_or_else(|| self.misfits("must be `true` or `false`"))
+        self.value.as_bool().ok_or_else(|| self.misfits("must be `true` or `false`, without quotes"))
     }
 }
 

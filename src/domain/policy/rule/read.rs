@@ -9,7 +9,10 @@ use super::{
     mold::{Misfit, Mold, listed},
     selector::Selector,
 };
-use crate::domain::{name::Name, policy::pattern::Pattern};
+use crate::domain::{
+    name::Name,
+    policy::{fault::quote, pattern::Pattern},
+};
 
 /// The names that conditions may refer to.
 #[derive(Debug, Clone, Copy)]
@@ -113,19 +116,20 @@ impl<'a> Reader<'a> {
             return None;
         }
         let defined = self.defined;
-        let users = self.names(mold, "users", None)?;
-        let roles = self.names(mold, "roles", defined.map(|defined| defined.roles))?;
-        let departments = self.names(mold, "departments", defined.and_then(|defined| defined.departments))?;
+        // Every list is read, so that every fault is told.
+        let users = self.names(mold, "users", None);
+        let roles = self.names(mold, "roles", defined.map(|defined| defined.roles));
+        let departments = self.names(mold, "departments", defined.and_then(|defined| defined.departments));
         let agents = match mold.member("agents") {
-            None => Vec::new(),
+            None => Some(Vec::new()),
             Some(agents) => {
                 let agents = agents
                     .one_or_more(LIST_MAX)
                     .and_then(|agents| agents.iter().map(agent).collect::<Result<_, _>>());
-                self.take(agents)?
+                self.take(agents)
             }
         };
-        Some(Subject { users, roles, departments, agents })
+        Some(Subject { users: users?, roles: roles?, departments: departments?, agents: agents? })
     }
 
     fn names(&mut self, mold: &Mold<'_>, key: &str, known: Option<&BTreeSet<&str>>) -> Option<Vec<String>> {
@@ -166,7 +170,7 @@ fn field(mold: &Mold<'_>) -> Result<Field, Vec<Misfit>> {
     let operand = mold.need(word, "")?;
     if !is_matcher(word) {
         let known: Vec<&str> = MATCHERS.iter().map(|matcher| matcher.word).collect();
-        let message = format!("is no matcher's operand; use one of {}", listed(&known));
+        let message = format!("unknown matcher {}; use one of {}", quote(word), listed(&known));
         return Err(vec![Misfit { path: operand.path, message }]);
     }
     let base = mold.member("base");

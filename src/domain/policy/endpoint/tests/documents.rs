@@ -60,46 +60,6 @@ fn an_entry_is_read_with_everything_it_says() {
 }
 
 #[test]
-fn every_fault_of_an_entry_has_its_place() {
-    fault(&entry("", "/a", ""), 6, "endpoints[0].methods", "has 0 methods");
-    fault(&entry("get", "/a", ""), 6, "endpoints[0].methods[0]", "must be in upper case: `GET`");
-    fault(&entry("GET, G T", "/a", ""), 6, "endpoints[0].methods[1]", "must begin with a letter");
-    fault(&entry("GET, '*'", "/a", ""), 6, "endpoints[0].methods[1]", "stands alone");
-    fault(&entry("GET, GET", "/a", ""), 6, "endpoints[0].methods[1]", "named twice");
-    fault(&entry("GET", "a", ""), 6, "endpoints[0].path", "the path `a` doesn't begin with `/`");
-    fault(
-        &entry("GET", "/a*", ""),
-        6,
-        "endpoints[0].path",
-        "inside a segment; write a literal, `{name}`, `*`",
-    );
-    fault(&entry("GET", "/%2e", ""), 6, "endpoints[0].path", "could never match, because it is encoded");
-    fault(&entry("GET", "/a", ", name: ''"), 6, "endpoints[0].name", "must not be empty");
-    fault(&entry("GET", "/a", ", shadow: yes"), 6, "", "true");
-    fault(&entry("GET", "/a", ", surprise: 1"), 6, "", "surprise");
-    let requires = |text: &str| format!("  - {{ methods: [GET], path: /a, requires: [{text}] }}");
-    let at = "endpoints[0].requires";
-    fault(&requires(""), 6, at, "has 0 requirements");
-    fault(&requires(&"{ resource: k, code: VIEW }, ".repeat(17)), 6, at, "has 17 requirements");
-    fault(&requires("{ resource: k.*, code: VIEW }"), 6, &format!("{at}[0].resource"), "has a `*`");
-    fault(&requires("{ resource: k, code: READ }"), 6, &format!("{at}[0].code"), "unknown code `READ`");
-    fault(
-        &requires("{ resource: callgate.x, code: USE }"),
-        6,
-        &format!("{at}[0].resource"),
-        "Callgate's own keys",
-    );
-    fault(
-        &requires("{ resource: k, code: VIEW }, { resource: k, code: VIEW }"),
-        6,
-        &format!("{at}[1]"),
-        "required twice",
-    );
-    let named = entry("GET", "/a", ", name: n") + &entry("GET", "/b", ", name: n");
-    fault(&named, 7, "endpoints[1].name", "called `n` too");
-}
-
-#[test]
 fn two_entries_that_mean_the_same_are_refused_with_both_lines() {
     for (first, second) in [
         (("GET", "/a/{x}"), ("GET", "/a/{y}")),

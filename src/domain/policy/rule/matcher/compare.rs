@@ -96,7 +96,7 @@ impl Order {
 pub(super) fn number(mold: &Mold<'_>) -> Result<Number<'static>, Vec<Misfit>> {
     match mold.value.clone().into_owned() {
         Value::Number(number) => Ok(number),
-        _ => Err(mold.misfits("must be a number")),
+        _ => Err(mold.misfits("must be a number, without quotes")),
     }
 }
 

@@ -97,100 +97,11 @@ fn numbers_are_read_as_they_are_written() {
     }
 }
 
-/// A condition; line, path and part of the message of its first fault.
-const CONDITIONS: &[(&str, u64, &str, &str)] = &[
-    ("{}", 17, "rules[0].when", "is no condition"),
-    ("[]", 17, "rules[0].when", "must be a mapping"),
-    ("text", 17, "rules[0].when", "`text` must be a mapping"),
-    ("{ at: /x }", 17, "rules[0].when", "asks nothing"),
-    ("{ at: /x, equal: 1 }", 17, "rules[0].when.equal", "use one of `present`"),
-    (
-        "\n      all:\n        - { at: /x, equals: 1 }\n        - { at: /y, less: a }",
-        20,
-        "rules[0].when.all[1].less",
-        "must be a number",
-    ),
-    ("{ at: /x, equals: { subject: me } }", 17, "rules[0].when.equals.subject", "use one of `user`"),
-    ("{ at: /x, regex: ['a', '('] }", 17, "rules[0].when.regex[1]", "is no regular expression"),
-    ("{ at: x, equals: 1 }", 17, "rules[0].when.at", "begin with `/`"),
-    (
-        "{ subject: { roles: [writer, boss] } }",
-        17,
-        "rules[0].when.subject.roles[1]",
-        "`boss` is not defined under `roles`",
-    ),
-    (
-        "{ subject: { departments: [sales] } }",
-        17,
-        "rules[0].when.subject.departments[0]",
-        "not defined under `departments`",
-    ),
-    ("{ time: { zone: Mars, days: [MON] } }", 17, "rules[0].when.time.zone", "no time zone"),
-    ("{ time: { zone: UTC, from: 22:00, to: 6:00 } }", 17, "rules[0].when.time.to", "in quotes"),
-    ("{ at: /x, 'a b': 1 }", 17, "rules[0].when[`a b`]", "no matcher"),
-    ("{ at: /x, contains: \"a\\u202E<\" }", 17, "rules[0].when.contains", "‹U+202E›"),
-    ("{ all: [{ at: /x, less: 1 }, &a { any: [*a] }] }", 17, "", "recursive"),
-    ("{ at: /x, equals: 1, at: /y }", 17, "", "duplicate"),
-    ("!x { at: /x }", 17, "", "tag"),
-];
-
-#[test]
-fn a_fault_in_a_condition_has_its_place() {
-    for (when, line, path, message) in CONDITIONS {
-        let found = faults(&rule(when, "    effect: DENY\n"));
-        let fault = &found[0];
-        assert_eq!((fault.line, fault.path.as_str()), (Some(*line), *path), "{when}: {fault}");
-        assert!(fault.message.to_lowercase().contains(&message.to_lowercase()), "{when}: {fault}");
-    }
-}
-
 /// One good rule with a piece of its text replaced.
 fn replaced(from: &str, to: &str) -> String {
     let text = rule("{ at: /x, equals: 1 }", "    effect: DENY\n");
     assert!(Document::parse(&text).is_ok() && text.contains(from), "{from}");
     text.replace(from, to)
-}
-
-/// What is replaced by what; line, path and part of the message of the first fault.
-const RULES: &[(&str, &str, u64, &str, &str)] = &[
-    ("effect: DENY", "effect: ALLOW", 19, "rules[0].effect", "use one of DENY"),
-    ("effect: DENY", "raise: LOW", 19, "rules[0].raise", "raises nothing"),
-    ("effect: DENY", "raise: HUGE", 19, "rules[0].raise", "unknown sensitivity `HUGE`"),
-    ("effect: DENY", "shadow: true", 15, "rules[0]", "neither of"),
-    ("effect: DENY", "effect: DENY\n    raise: HIGH", 15, "rules[0]", "both of"),
-    ("effect: DENY", "effect: DENY\n    shadows: true", 20, "", "shadows"),
-    ("name: r", "name: ''", 15, "rules[0].name", "1 to 64 letters"),
-    ("name: r", "name: 'a b'", 15, "rules[0].name", "1 to 64 letters"),
-    ("message: m", "message: ''", 18, "rules[0].message", "must say"),
-    ("message: m", "message: \"a\\nb\"", 18, "rules[0].message", "on one line"),
-    ("names: [read]", "names: []", 16, "rules[0].tools", "names 0 tools"),
-    ("names: [read]", "names: ['r*d']", 16, "rules[0].tools[0].names[0]", "before its end"),
-    ("[{ server: files", "[{ server: a/b", 16, "rules[0].tools[0].server", "U+002F"),
-    ("[read]", "[read, raed]", 16, "rules[0].tools[0].names[1]", "no entry of `tools` names `raed`"),
-    (
-        "server: files, names: [read]",
-        "server: filse, names: [read]",
-        16,
-        "rules[0].tools[0].names[0]",
-        "asked",
-    ),
-    ("names: [read]", "names: ['writ_*']", 16, "rules[0].tools[0].names[0]", "never be asked"),
-];
-
-#[test]
-fn a_fault_in_a_rule_has_its_place() {
-    for (from, to, line, path, message) in RULES {
-        let found = faults(&replaced(from, to));
-        let fault = &found[0];
-        assert_eq!((fault.line, fault.path.as_str()), (Some(*line), *path), "{to}: {fault}");
-        assert!(fault.message.contains(message), "{to}: {fault}");
-    }
-    let long = format!("message: {}", "x".repeat(513));
-    assert!(faults(&replaced("message: m", &long))[0].message.contains("1 to 512 bytes"));
-    assert!(faults(&replaced("    message: m\n", ""))[0].message.contains("message"));
-    let second = "effect: DENY\n  - { name: r, tools: [{ server: sh, names: [a] }], when: { at: '', present: true }, effect: DENY, message: m }";
-    let twice = faults(&replaced("effect: DENY", second));
-    assert_eq!((twice[0].line, twice[0].path.as_str()), (Some(20), "rules[1].name"));
 }
 
 #[test]
