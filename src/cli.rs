@@ -1,7 +1,7 @@
 //! The command line: what can be asked for, and which module answers.
 //!
-//! Raw arguments first, meaning second, the exit code last. Every command but `serve`, `sidecar` and `tenant`
-//! is an ordinary gRPC client with no rights but its credential's. Only `output` writes to stdout and stderr.
+//! Raw arguments first, meaning second, the exit code last. Every command but those that work
+//! on a data directory itself is an ordinary gRPC client with no rights but its credential's. Only `output` writes to stdout and stderr.
 
 mod approvals;
 mod audit;
@@ -24,6 +24,7 @@ mod output;
 mod policy;
 mod request;
 mod table;
+mod tenant;
 mod text;
 mod time;
 mod token;
@@ -79,9 +80,9 @@ enum Command {
     /// Becomes the MCP server of a sidecar
     #[command(hide = true)]
     SidecarExec(ExecArgs),
-    /// Make tenants, offline
+    /// Make and list tenants
     #[command(after_help = examples::TENANT)]
-    Tenant(local::TenantArgs),
+    Tenant(tenant::TenantArgs),
     /// List, show and decide what waits for humans
     #[command(after_help = examples::APPROVALS)]
     Approvals(approvals::ApprovalsArgs),
@@ -148,10 +149,10 @@ impl Command {
             Self::Policy(args) => Some(&args.connection),
             Self::User(args) => Some(&args.connection),
             Self::Department(args) => Some(&args.connection),
+            Self::Tenant(args) => Some(&args.connection),
             Self::Serve(_)
             | Self::Sidecar(_)
             | Self::SidecarExec(_)
-            | Self::Tenant(_)
             | Self::Health(_)
             | Self::Backup(_)
             | Self::Doctor(_)
@@ -213,7 +214,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Sidecar(args) => return block_on(local::sidecar(*args)),
         Command::Serve(args) => return local::serve(&args),
         Command::SidecarExec(args) => return local::sidecar_exec(&args),
-        Command::Tenant(args) => local::tenant(args, &output),
+        Command::Tenant(args) => block_on(tenant::run(args, &output)),
         Command::Approvals(args) => block_on(approvals::run(args, &output)),
         Command::Request(args) => block_on(request::run(*args, &output)),
         Command::Check(args) => block_on(check::run(*args, &output)),

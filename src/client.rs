@@ -28,7 +28,7 @@ use crate::{
     proto::v1::{
         audit_service_client::AuditServiceClient, credential_service_client::CredentialServiceClient,
         gate_service_client::GateServiceClient, policy_service_client::PolicyServiceClient,
-        review_service_client::ReviewServiceClient,
+        review_service_client::ReviewServiceClient, tenant_service_client::TenantServiceClient,
     },
 };
 
@@ -120,6 +120,13 @@ impl Client {
     #[must_use]
     pub fn policy(&self) -> PolicyServiceClient<Authenticated> {
         PolicyServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The service for operators of several tenants.
+    #[must_use]
+    pub fn tenants(&self) -> TenantServiceClient<Authenticated> {
+        TenantServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 

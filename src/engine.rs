@@ -156,6 +156,22 @@ impl Work<'_> {
         self.caller.tenant().clone()
     }
 
+    /// Whether the policy is at least at the version that the caller asks for; 0 is any.
+    ///
+    /// # Errors
+    /// `STALE_POLICY_VERSION`.
+    pub(crate) fn is_at_least(&self, version: u64) -> Result<(), Error> {
+        let in_force = self.policy.version();
+        if in_force >= version {
+            return Ok(());
+        }
+        let message = format!(
+            "the policy is at version {in_force}, and `minimum_policy_version` asks for {version}; \
+             ask the server that made it, or wait until it is here"
+        );
+        Err(Error::new(Reason::StalePolicyVersion, message).with("version", in_force.to_string()))
+    }
+
     /// Whether the caller holds one of Callgate's own rights.
     pub(crate) fn holds(&self, right: &str) -> bool {
         permits(&self.policy, self.caller.user(), right, Code::Use) == Permit::Granted

@@ -11,6 +11,7 @@ mod credential;
 mod gate;
 mod policy;
 mod review;
+mod tenant;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,20 +27,21 @@ use crate::{
         v1::{
             audit_service_server::AuditServiceServer, credential_service_server::CredentialServiceServer,
             gate_service_server::GateServiceServer, policy_service_server::PolicyServiceServer,
-            review_service_server::ReviewServiceServer,
+            review_service_server::ReviewServiceServer, tenant_service_server::TenantServiceServer,
         },
     },
     shutdown::Tasks,
 };
 
 /// The names whose health is told: the server as a whole, each service, and whether the process lives at all.
-pub const READINESS: [&str; 6] = [
+pub const READINESS: [&str; 7] = [
     "",
     "callgate.v1.GateService",
     "callgate.v1.ReviewService",
     "callgate.v1.AuditService",
     "callgate.v1.PolicyService",
     "callgate.v1.CredentialService",
+    "callgate.v1.TenantService",
 ];
 
 /// The name of the health that says only that the process runs, and never asks the database.
@@ -105,7 +107,8 @@ where
         .add_service(service!(ReviewServiceServer, review::Review(shared.clone())))
         .add_service(service!(AuditServiceServer, audit::Audit(shared.clone())))
         .add_service(service!(PolicyServiceServer, policy::Policy(shared.clone())))
-        .add_service(service!(CredentialServiceServer, credential::Credential(shared))))
+        .add_service(service!(CredentialServiceServer, credential::Credential(shared.clone())))
+        .add_service(service!(TenantServiceServer, tenant::Tenant(shared))))
 }
 
 /// Tells the health of every name but liveness.

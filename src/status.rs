@@ -45,7 +45,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::NotHuman
         | Reason::SeparationOfDuties => Code::PermissionDenied,
         Reason::NotFound => Code::NotFound,
-        Reason::RequestIdReused => Code::AlreadyExists,
+        Reason::RequestIdReused | Reason::TenantExists => Code::AlreadyExists,
         Reason::StaleEtag | Reason::StalePolicyVersion => Code::Aborted,
         Reason::SequenceUnknown => Code::OutOfRange,
         Reason::TooManyPending
@@ -107,6 +107,7 @@ pub fn wire(reason: Reason) -> ErrorReason {
         Reason::Internal => ErrorReason::Internal,
         Reason::AuditBroken => ErrorReason::AuditBroken,
         Reason::MessageTooLarge => ErrorReason::MessageTooLarge,
+        Reason::TenantExists => ErrorReason::TenantExists,
     }
 }
 

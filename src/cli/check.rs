@@ -21,12 +21,10 @@ use super::{
     failure::Failure,
     json,
     output::{Format, Output},
+    policy::DOCUMENT_BYTES_MAX,
     table::{Tone, paint},
     text, words,
 };
-
-/// The largest draft that is read, in bytes; the server's own limit is 1 MiB.
-const DRAFT_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// What is asked about, and by which policy it is judged.
 #[derive(Debug, Args)]
@@ -68,7 +66,7 @@ pub async fn run(args: CheckArgs, output: &Output) -> Result<Exit, Failure> {
 /// The server's refusal, a file that can't be read, or why the server can't be reached.
 pub async fn ask_about(client: &Client, question: Question, output: &Output) -> Result<(), Failure> {
     let policy = match (question.draft, question.policy_version) {
-        (Some(file), _) => Some(Policy::DraftDocument(read_file(&file, DRAFT_BYTES_MAX)?)),
+        (Some(file), _) => Some(Policy::DraftDocument(read_file(&file, DOCUMENT_BYTES_MAX)?)),
         (None, version) => version.map(Policy::PolicyVersion),
     };
     let request = ExplainDecisionRequest {
@@ -128,7 +126,7 @@ fn lines(answer: &ExplainDecisionResponse, coloured: bool) -> String {
 }
 
 /// A rule, and below it its condition, part by part.
-fn rule_lines(rule: &RuleFinding) -> Vec<String> {
+pub(super) fn rule_lines(rule: &RuleFinding) -> Vec<String> {
     let matched = match (rule.matched, rule.unknown) {
         (false, _) => "doesn't match",
         (true, false) => "matches",
@@ -151,7 +149,7 @@ fn rule_lines(rule: &RuleFinding) -> Vec<String> {
     std::iter::once(format!("{name} {effect}{shadow} {matched}: {message}")).chain(operands).collect()
 }
 
-fn permission_line(permission: &MatchedPermission) -> String {
+pub(super) fn permission_line(permission: &MatchedPermission) -> String {
     let through = match permission.department.as_str() {
         "" => String::new(),
         department => format!(" through department {}", text::escaped(department)),

@@ -1,21 +1,29 @@
-//! `callgate endpoint authorize`: asks whether a request to an API may be served, as an enforcement point does.
+//! `callgate endpoint`: asks whether a request to an API may be served, as an enforcement point does, and why.
 //!
-//! The answer is recorded like any other; nothing is forwarded.
+//! An answer of `authorize` is recorded like any other; nothing is forwarded.
 
 use crate::status::exit::Exit;
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 
-use crate::proto::v1::{AuthorizeEndpointRequest, AuthorizeEndpointResponse, EndpointDecision, Subject};
+use crate::{
+    client::Client,
+    proto::v1::{
+        AuthorizeEndpointRequest, AuthorizeEndpointResponse, EndpointDecision, ExplainEndpointRequest,
+        ExplainEndpointResponse, Subject, explain_endpoint_request::Policy,
+    },
+};
 
 use super::{
-    call::read_json,
+    call::{read_file, read_json},
+    check::{permission_line, rule_lines},
     connection::{ConnectionArgs, ask},
     credential::Role,
     failure::Failure,
     json,
     output::{Format, Output},
+    policy::DOCUMENT_BYTES_MAX,
     table::{Tone, paint},
     text, words,
 };
@@ -35,10 +43,34 @@ pub struct EndpointArgs {
 enum Command {
     /// Ask whether a request may be served; the answer is recorded
     Authorize(AuthorizeArgs),
+    /// Explain what would be decided about a request, with every permission and rule; changes nothing
+    Explain(ExplainArgs),
 }
 
 #[derive(Debug, Args)]
 struct AuthorizeArgs {
+    #[command(flatten)]
+    request: RequestedArgs,
+    /// Be decided by this version of the policy or a later one, or not at all
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    minimum_policy_version: u64,
+}
+
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    #[command(flatten)]
+    request: RequestedArgs,
+    /// Judge by this version of the policy instead of the one in force
+    #[arg(long, value_name = "N", conflicts_with = "draft")]
+    policy_version: Option<u64>,
+    /// Judge by this document instead, YAML; `-` for stdin
+    #[arg(long, value_name = "FILE")]
+    draft: Option<String>,
+}
+
+/// The request that is asked about.
+#[derive(Debug, Args)]
+struct RequestedArgs {
     /// The user for whom the request is made
     #[arg(long, value_name = "USER")]
     user: String,
@@ -59,14 +91,39 @@ struct AuthorizeArgs {
     session: Option<String>,
 }
 
+impl RequestedArgs {
+    fn subject(&self) -> Subject {
+        Subject {
+            tenant: String::new(),
+            user: self.user.clone(),
+            agent: self.agent.clone().unwrap_or_default(),
+            session: self.session.clone().unwrap_or_default(),
+        }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// A refusal that is no decision, or why the server can't be reached.
 pub async fn run(args: EndpointArgs, output: &Output) -> Result<Exit, Failure> {
-    let client = args.connection.connect(Role::Gate)?;
-    let Command::Authorize(asked) = args.command;
-    let request = request(asked)?;
+    match args.command {
+        Command::Authorize(asked) => authorize(&args.connection.connect(Role::Gate)?, asked, output).await,
+        Command::Explain(asked) => {
+            explain(&args.connection.connect(Role::Admin)?, asked, output).await?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+async fn authorize(client: &Client, asked: AuthorizeArgs, output: &Output) -> Result<Exit, Failure> {
+    let request = AuthorizeEndpointRequest {
+        subject: Some(asked.request.subject()),
+        attributes_json: read_json(&asked.request.attributes)?,
+        method: asked.request.method,
+        path: asked.request.path,
+        minimum_policy_version: asked.minimum_policy_version,
+    };
     // Asked again after a transport failure, it is decided and recorded again, and nothing is spent.
     let answer = ask(|| {
         let (mut gate, request) = (client.gate(), request.clone());
@@ -80,18 +137,27 @@ pub async fn run(args: EndpointArgs, output: &Output) -> Result<Exit, Failure> {
     Ok(exit_of(&answer))
 }
 
-fn request(asked: AuthorizeArgs) -> Result<AuthorizeEndpointRequest, Failure> {
-    Ok(AuthorizeEndpointRequest {
-        subject: Some(Subject {
-            tenant: String::new(),
-            user: asked.user,
-            agent: asked.agent.unwrap_or_default(),
-            session: asked.session.unwrap_or_default(),
-        }),
-        method: asked.method,
-        path: asked.path,
-        attributes_json: read_json(&asked.attributes)?,
+async fn explain(client: &Client, asked: ExplainArgs, output: &Output) -> Result<(), Failure> {
+    let policy = match (asked.draft, asked.policy_version) {
+        (Some(file), _) => Some(Policy::DraftDocument(read_file(&file, DOCUMENT_BYTES_MAX)?)),
+        (None, version) => version.map(Policy::PolicyVersion),
+    };
+    let request = ExplainEndpointRequest {
+        subject: Some(asked.request.subject()),
+        attributes_json: read_json(&asked.request.attributes)?,
+        method: asked.request.method,
+        path: asked.request.path,
+        policy,
+    };
+    let answer = ask(|| {
+        let (mut policy, request) = (client.policy(), request.clone());
+        async move { policy.explain_endpoint(request).await }
     })
+    .await?;
+    match output.format() {
+        Format::Table => output.text(&explained(&answer, output.coloured())),
+        Format::Json | Format::Jsonl => output.json(&json::policy::endpoint_explanation(&answer)),
+    }
 }
 
 /// Only a PERMIT is success; what this version doesn't know is a refusal.
@@ -130,6 +196,36 @@ fn lines(answer: &AuthorizeEndpointResponse, coloured: bool) -> String {
         fact("segment", format!("{} = {}", text::escaped(&segment.name), text::escaped(&segment.value)));
     }
     fact("policy version", answer.policy_version.to_string());
+    text
+}
+
+/// An answer, and below it what it rests on.
+fn explained(explanation: &ExplainEndpointResponse, coloured: bool) -> String {
+    let answer = explanation.answer.clone().unwrap_or_default();
+    let mut text = lines(&answer, coloured);
+    let mut fact = |name: &str, value: &str| {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "  {name:<16}{value}");
+    };
+    for held in &explanation.roles {
+        let through = match held.department.as_str() {
+            "" => String::new(),
+            department => format!(" through department {}", text::escaped(department)),
+        };
+        fact("role", &format!("{}{through}", text::escaped(&held.role)));
+    }
+    for requirement in &explanation.requirements {
+        for permission in &requirement.permissions {
+            fact("matches", &permission_line(permission));
+        }
+    }
+    for line in explanation.rules.iter().flat_map(rule_lines) {
+        fact("rule", &line);
+    }
+    if let Some(shadow) = &explanation.shadow {
+        let pattern = text::escaped(&shadow.pattern);
+        fact("in shadow", &format!("{pattern}: {}", words::endpoint_reason(shadow.reason)));
+    }
     text
 }
 

@@ -26,7 +26,9 @@ Put this line where an MCP client expects the command of the server.";
 pub const TENANT: &str = "\
 Examples:
   callgate tenant create acme --data-dir /var/lib/callgate
-  callgate tenant create acme --policy acme.yaml";
+  callgate tenant create acme --policy acme.yaml
+  callgate tenant create acme --online --out acme.token
+  callgate tenant list";
 
 /// Of `approvals`.
 pub const APPROVALS: &str = "\
@@ -78,8 +80,11 @@ Examples:
   callgate endpoint authorize --user dev_user --method PATCH --path /users/7 \\
     --attributes '{\"owner\":\"dev_user\"}' --output json
 
-Asks as an enforcement point does, with the credential of `gate`, and is recorded.
-Exits with 0 when the request may be served, and with 6 when it may not.";
+  callgate endpoint explain --user dev_user --method GET --path /api/admin/users
+
+`authorize` asks as an enforcement point does, with the credential of `gate`, and is
+recorded. It exits with 0 when the request may be served, and with 6 when it may not.
+`explain` is for admins: it says why, changes nothing, and exits with 0.";
 
 /// Of `audit`.
 pub const AUDIT: &str = "\
@@ -123,7 +128,20 @@ Examples:
   callgate policy versions
   callgate policy diff 2 3
   callgate policy rollback 2 --dry-run
+  callgate policy test policy.suite.yaml
+  callgate policy simulate -f policy.yaml --since 7d
   callgate policy explain --user dev_user --tool write_file --draft policy.yaml";
+
+/// Of `policy test`.
+pub const POLICY_TEST: &str = "\
+Examples:
+  callgate policy test policy.suite.yaml
+  callgate policy test policy.suite.yaml --policy draft.yaml
+  callgate policy test suites/*.yaml --junit report.xml --require-coverage
+
+A suite names its policy, calls, and rows of users with the answer that each must
+get to each call; docs/POLICY.md explains it. Exits with 20 when an answer is not
+as expected, and with --require-coverage when a permission or rule is untested.";
 
 /// Of `user`.
 pub const USER: &str = "\

@@ -4,6 +4,8 @@
 //! where this version has no name for them; times are RFC 3339 in UTC; spans are seconds with an `s`, as
 //! protobuf's own JSON writes them; whole numbers are numbers, of 64 bits too.
 
+pub mod policy;
+
 use prost_types::{Duration, Timestamp};
 use serde_json::{Value, json};
 

@@ -1,72 +1,28 @@
-//! The commands that are more than a question to a server: `serve`, `tenant create`, `clock accept`, `sidecar`.
+//! The commands that are more than a question to a server: `serve` and `sidecar`; and how what is
+//! done offline to a data directory fails.
 //!
 //! Nothing is decided here: each one is handed over to the module that does it, and its failure is put into
 //! words.
 
 use crate::status::exit::Exit;
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{env, process::ExitCode};
 
-use clap::{Args, Subcommand};
-use serde_json::json;
+use clap::Args;
 
 use crate::{
     config::{Config, SettingsArgs},
-    server::{
-        self,
-        maintenance::{self, MaintenanceError},
-        shell,
-    },
+    server::{self, maintenance::MaintenanceError, shell},
     sidecar::{self, SidecarArgs, process::ExecArgs},
     telemetry,
 };
 
-use super::{
-    call::read_file,
-    failure::Failure,
-    output::{Format, Output, notices},
-    text,
-};
-
-/// The largest policy that is read for a new tenant, in bytes.
-const POLICY_BYTES_MAX: u64 = 2 * 1024 * 1024;
+use super::{failure::Failure, output::notices};
 
 /// The arguments of `serve`: every setting is a flag.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     #[command(flatten)]
     settings: SettingsArgs,
-}
-
-/// The arguments of `tenant`.
-#[derive(Debug, Args)]
-pub struct TenantArgs {
-    #[command(subcommand)]
-    command: TenantCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum TenantCommand {
-    /// Make a tenant with its policy and a credential for its admin; the server must be stopped
-    Create(CreateArgs),
-}
-
-#[derive(Debug, Args)]
-struct CreateArgs {
-    /// The tenant's name
-    name: String,
-    /// The folder in which the server keeps its data
-    #[arg(long, value_name = "DIR", env = "CALLGATE_DATA_DIR", default_value = "./callgate-data")]
-    data_dir: PathBuf,
-    /// The tenant's first policy, YAML [default: the built-in policy]
-    #[arg(long, value_name = "FILE")]
-    policy: Option<String>,
-    /// How the answer is written
-    #[arg(long, value_enum, value_name = "FORMAT", env = "CALLGATE_OUTPUT", default_value = "table")]
-    output: Format,
 }
 
 /// Runs the server until it is told to stop.
@@ -77,28 +33,6 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, Failure> {
     let config = Config::load(&args.settings, env::vars_os())
         .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     start_server(config)
-}
-
-/// Runs the command `tenant`.
-///
-/// # Errors
-/// Why the tenant couldn't be made.
-pub fn tenant(args: TenantArgs, output: &Output) -> Result<Exit, Failure> {
-    let TenantCommand::Create(create) = args.command;
-    let policy = create.policy.as_deref().map(|file| read_file(file, POLICY_BYTES_MAX)).transpose()?;
-    let credential = create_tenant(&create.data_dir, &create.name, policy.as_deref())?;
-    output.note(format!(
-        "made tenant `{}`; the credential of its admin is in the file",
-        text::escaped(&create.name)
-    ));
-    let file = credential.display().to_string();
-    match create.output {
-        Format::Table => output.document(&file)?,
-        Format::Json | Format::Jsonl => {
-            output.json(&json!({ "tenant": create.name, "token_file": file }))?;
-        }
-    }
-    Ok(Exit::Ok)
 }
 
 /// Runs an MCP server behind the gate; ends with the code with which that server ends.
@@ -137,15 +71,6 @@ fn start_server(config: Config) -> Result<ExitCode, Failure> {
     // What didn't end in time was logged by name; it doesn't hold the process up.
     runtime.shutdown_background();
     ended.map_err(|error| failed(Exit::Failure, &format!("{error:#}")))
-}
-
-/// Hands over to the offline maintenance of the data directory; gives the path of the admin's credential.
-fn create_tenant(data_dir: &Path, name: &str, policy: Option<&str>) -> Result<PathBuf, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Failure, format!("can't start: {error}")))?;
-    runtime.block_on(maintenance::create_tenant(data_dir, name, policy)).map_err(|error| refused(&error))
 }
 
 /// Why nothing was done to a data directory, with what to do.

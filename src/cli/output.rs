@@ -157,6 +157,12 @@ impl Output {
         complain(&format!("{text}\n"));
     }
 
+    /// Whether a person reads what is told beside the answer.
+    #[must_use]
+    pub fn hints(&self) -> bool {
+        self.hinting
+    }
+
     /// Tells what to do next, on stderr, if a person reads there.
     pub fn hint(&self, text: impl fmt::Display) {
         if self.hinting {

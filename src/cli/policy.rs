@@ -2,12 +2,19 @@
 
 mod apply;
 mod difference;
+mod simulate;
+mod test;
 mod versions;
 
 use clap::{Args, Subcommand};
 
-use super::{check, connection::ConnectionArgs, credential::Role, failure::Failure, output::Output};
+use super::{
+    check, connection::ConnectionArgs, credential::Role, examples, failure::Failure, output::Output,
+};
 use crate::status::exit::Exit;
+
+/// The largest document that is read, in bytes; the server's own limit is 1 MiB.
+pub(super) const DOCUMENT_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// The arguments of `policy`.
 #[derive(Debug, Args)]
@@ -40,6 +47,12 @@ enum Command {
     Diff(difference::DiffArgs),
     /// Apply the document of an earlier version again; shows what changes, and asks
     Rollback(apply::RollbackArgs),
+    /// Run suites of questions and expected answers on a policy file; asks no server
+    #[command(after_help = examples::POLICY_TEST)]
+    Test(test::TestArgs),
+    /// Replay audited calls against a draft or another version: which would be answered differently, and what its
+    /// new rules hit
+    Simulate(simulate::SimulateArgs),
     /// Explain what would be decided about a tool call; the same as `callgate check`
     Explain(Box<check::Question>),
 }
@@ -49,13 +62,18 @@ enum Command {
 /// # Errors
 /// The server's refusal, a file that can't be read, or why the server can't be reached.
 pub async fn run(args: PolicyArgs, output: &Output) -> Result<Exit, Failure> {
+    if let Command::Test(test) = &args.command {
+        return test::run(test, output);
+    }
     let client = args.connection.connect(Role::Admin)?;
     match args.command {
+        Command::Test(_) => {}
         Command::Apply(apply) => return apply::apply(&client, apply, output).await,
         Command::Get { version } => versions::get(&client, version, output).await?,
         Command::Versions { limit } => versions::list(&client, limit, output).await?,
         Command::Diff(diff) => difference::diff(&client, diff, output).await?,
         Command::Rollback(rollback) => return apply::rollback(&client, rollback, output).await,
+        Command::Simulate(simulation) => simulate::simulate(&client, simulation, output).await?,
         Command::Explain(question) => check::ask_about(&client, *question, output).await?,
     }
     Ok(Exit::Ok)

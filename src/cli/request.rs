@@ -52,6 +52,10 @@ pub struct RequestArgs {
     #[arg(long)]
     wait: bool,
 
+    /// Be decided by this version of the policy or a later one, or not at all
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    minimum_policy_version: u64,
+
     /// How the server is reached.
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -63,6 +67,7 @@ struct Asking<'a> {
     subject: Subject,
     call: ToolCall,
     justification: String,
+    minimum_policy_version: u64,
     output: &'a Output,
 }
 
@@ -82,6 +87,7 @@ pub async fn run(args: RequestArgs, output: &Output) -> Result<Exit, Failure> {
         subject: args.call.subject(),
         call: args.call.call()?,
         justification: args.justification.unwrap_or_default(),
+        minimum_policy_version: args.minimum_policy_version,
         output,
     };
     let stop = CancellationToken::new();
@@ -131,6 +137,7 @@ impl Asking<'_> {
             call: Some(self.call.clone()),
             approval_id: approval_id.to_owned(),
             request_id: request_id()?,
+            minimum_policy_version: self.minimum_policy_version,
         };
         ask(|| {
             let (mut gate, request) = (self.client.gate(), request.clone());

@@ -292,14 +292,17 @@ fn limits(token: &Token) -> String {
 }
 
 /// A new file for a secret; removed again unless it is kept.
-struct SecretFile {
+pub struct SecretFile {
     path: PathBuf,
     file: Option<File>,
 }
 
 impl SecretFile {
     /// Makes the file, mode 0600; one that is there already is never overwritten.
-    fn create(path: &Path) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn create(path: &Path) -> Result<Self, Failure> {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -309,7 +312,11 @@ impl SecretFile {
         Ok(Self { path: path.to_owned(), file: Some(file) })
     }
 
-    fn keep(mut self, secret: &str) -> Result<PathBuf, Failure> {
+    /// Writes the secret and keeps the file; its path.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn keep(mut self, secret: &str) -> Result<PathBuf, Failure> {
         if let Some(mut file) = self.file.take() {
             let written = writeln!(file, "{secret}").and_then(|()| file.sync_all());
             if let Err(error) = written {

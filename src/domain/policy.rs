@@ -18,11 +18,13 @@ pub mod eval;
 pub mod fault;
 pub mod pattern;
 mod people;
+pub mod replay;
 pub mod resource;
 mod rights;
 pub mod rule;
 mod rulebook;
 pub mod stage;
+pub mod suite;
 pub mod user;
 mod yaml;
 
@@ -230,12 +232,22 @@ impl Policy {
     /// Whether no enabled human could change this policy.
     #[must_use]
     pub fn locks_everybody_out(&self) -> bool {
-        let may = |user: &Name| {
-            self.directory.user(user).is_some_and(|found| found.kind == UserKind::Human)
-                && permits(self, user, APPLY_POLICY_KEY, Code::Use).is_granted()
-        };
         let mut roles = self.rulebook.roles_that_allow(APPLY_POLICY_KEY, Code::Use);
-        !roles.any(|role| self.directory.holders(role).into_iter().any(may))
+        !roles.any(|role| self.directory.holders(role).into_iter().any(|user| self.is_admin(user)))
+    }
+
+    /// The first enabled human, by name, who may change this policy.
+    #[must_use]
+    pub fn first_admin(&self) -> Option<Name> {
+        let roles = self.rulebook.roles_that_allow(APPLY_POLICY_KEY, Code::Use);
+        let holders: BTreeSet<&Name> = roles.flat_map(|role| self.directory.holders(role)).collect();
+        holders.into_iter().find(|user| self.is_admin(user)).cloned()
+    }
+
+    /// Whether a user is a human who may change this policy.
+    fn is_admin(&self, user: &Name) -> bool {
+        self.directory.user(user).is_some_and(|found| found.kind == UserKind::Human)
+            && permits(self, user, APPLY_POLICY_KEY, Code::Use).is_granted()
     }
 
     /// The tool that a call means: the entry of the most specific server pattern that names it, and of that

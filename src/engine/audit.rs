@@ -150,20 +150,9 @@ pub struct Verification {
 impl Verification {
     /// Verifies, until the end, the first fault, a reader who is gone or doesn't read, `deadline`, or `stopping`.
     pub async fn run(self, out: Followed<Progress>, deadline: Option<Duration>, stopping: CancellationToken) {
-        let stop = tokio::select! {
-            result = self.check(&out) => result.err(),
-            () = stopping.cancelled() => {
-                Some(Error::new(Reason::ShuttingDown, "the server is stopping; verify again").into())
-            }
-            () = self.engine.passed(deadline) => Some(
-                Error::new(Reason::DeadlineExceeded, "the caller's deadline passed; verify again with a longer one").into(),
-            ),
-            () = out.closed() => Some(Stop::Gone),
-        };
-        match stop {
-            None | Some(Stop::Gone) => out.end(Ok(())),
-            Some(Stop::With(error)) => out.end(Err(error)),
-        }
+        let again = "verify again, with more time";
+        let told = self.engine.until_stopped(self.check(&out), &out, deadline, &stopping, again).await;
+        out.stop(told);
     }
 
     async fn check(&self, out: &Followed<Progress>) -> Result<(), Stop> {
@@ -226,7 +215,9 @@ fn stop(unverified: Unverified) -> Stop {
 }
 
 /// Does work that takes long on a thread that nobody else waits for.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+pub(super) async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| StoreError::Unavailable(format!("work on the audit log was cut short: {error}")))

@@ -101,6 +101,15 @@ impl Authorization {
     }
 }
 
+/// Which grant is to be spent, where one is needed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Redeeming {
+    /// That of this approval; none means any that fits.
+    pub approval: Option<ApprovalId>,
+    /// So that a repeated request spends it once.
+    pub request_id: Option<RequestId>,
+}
+
 /// The part of a request that its `request_id` stands for.
 #[derive(Serialize)]
 struct Body<'a> {
@@ -113,15 +122,16 @@ impl Engine {
     /// Decides on one tool call, and spends a grant where one fits.
     ///
     /// # Errors
-    /// `ARGUMENTS_INVALID`, `SUBJECT_NOT_PERMITTED`, `RATE_LIMITED`, `REQUEST_ID_REUSED`, and those of every
-    /// call. A DENY is no error.
+    /// `ARGUMENTS_INVALID`, `SUBJECT_NOT_PERMITTED`, `RATE_LIMITED`, `REQUEST_ID_REUSED`, `STALE_POLICY_VERSION`
+    /// for a policy before `minimum_policy_version` (0 is any), and those of every call. A DENY is no error.
     pub async fn authorize_tool(
         &self,
         caller: &Arc<Caller>,
         request: ToolRequest,
-        approval: Option<ApprovalId>,
-        request_id: Option<RequestId>,
+        redeeming: Redeeming,
+        minimum_policy_version: u64,
     ) -> Result<Authorization, Error> {
+        let Redeeming { approval, request_id } = redeeming;
         self.same_tenant(caller, request.tenant.as_deref(), Rpc::AuthorizeTool).await?;
         if let Err(error) = self.within_rate(caller, Rpc::AuthorizeTool, &request.subject.user).await {
             return Err(self.refuse(caller, Rpc::AuthorizeTool, error).await);
@@ -140,6 +150,7 @@ impl Engine {
             move |work, plan| {
                 let (asked, keys, limits) = (asked.clone(), Arc::clone(&keys), Arc::clone(&limits));
                 Box::pin(async move {
+                    work.is_at_least(minimum_policy_version)?;
                     Authorizing { work, asked, plan, keys, limits, nonce }.decide(approval, request).await
                 })
             },

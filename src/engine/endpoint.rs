@@ -11,6 +11,7 @@ use super::{
     authorize::rule_message,
     error::{Error, Reason},
     may_speak_for,
+    policies::compare::Side,
     rpc::Rpc,
 };
 use crate::domain::{
@@ -21,8 +22,8 @@ use crate::domain::{
         endpoint::{
             Attributes, AttributesError, Endpoint, EndpointEntry, EndpointFault, Method,
             eval::{
-                Check, EndpointDecision, EndpointQuestion, EndpointReason, EndpointVerdict, Judgement,
-                evaluate_endpoint,
+                Check, EndpointDecision, EndpointExplanation, EndpointQuestion, EndpointReason,
+                EndpointVerdict, Judgement, evaluate_endpoint, explain_endpoint,
             },
         },
     },
@@ -46,6 +47,8 @@ pub struct EndpointRequest {
     pub path: String,
     /// Facts for rules, as raw JSON text.
     pub attributes_json: String,
+    /// The least version of the policy that may answer; 0 is any.
+    pub minimum_policy_version: u64,
 }
 
 /// The answer of `AuthorizeEndpoint`.
@@ -57,6 +60,15 @@ pub struct EndpointAnswer {
     pub message: String,
     /// What was judged; none where it couldn't be read.
     pub endpoint: Option<Endpoint>,
+}
+
+/// What `AuthorizeEndpoint` would answer, and why.
+#[derive(Debug, Clone)]
+pub struct EndpointExplained {
+    /// The answer.
+    pub answer: EndpointAnswer,
+    /// What it rests on.
+    pub explanation: EndpointExplanation,
 }
 
 /// A request with everything that can be said of it before a transaction.
@@ -75,7 +87,7 @@ impl Engine {
     /// Decides on one request to an API.
     ///
     /// # Errors
-    /// `ARGUMENTS_INVALID` for the attributes, `SUBJECT_NOT_PERMITTED`, `RATE_LIMITED`, and those of every call. A
+    /// `ARGUMENTS_INVALID` for the attributes, `SUBJECT_NOT_PERMITTED`, `RATE_LIMITED`, `STALE_POLICY_VERSION`, and those of every call. A
     /// DENY is no error.
     pub async fn authorize_endpoint(
         &self,
@@ -87,6 +99,7 @@ impl Engine {
         if let Err(error) = self.within_rate(caller, RPC, &request.subject.user).await {
             return Err(self.refuse(caller, RPC, error).await);
         }
+        let minimum = request.minimum_policy_version;
         let asked = Arc::new(Asked::read(request, self.limits.arguments_bytes_max, self.now())?);
         let (planned, by) = (Arc::clone(&asked), Arc::clone(caller));
         self.commit(
@@ -97,6 +110,7 @@ impl Engine {
                 let asked = Arc::clone(&asked);
                 Box::pin(async move {
                     speaks?;
+                    work.is_at_least(minimum)?;
                     let entry = asked.entry(&work, &verdict);
                     work.tx.append(entry);
                     let message = message(&asked, &verdict);
@@ -106,6 +120,30 @@ impl Engine {
         )
         .await
     }
+
+    /// Explains what would be decided on a request to an API: by the policy in force, or by another. Changes nothing.
+    ///
+    /// # Errors
+    /// `ARGUMENTS_INVALID`, `SUBJECT_NOT_PERMITTED` for another tenant; for another policy `POLICY_INVALID`,
+    /// `NOT_FOUND`.
+    pub async fn explain_endpoint(
+        &self,
+        caller: &Arc<Caller>,
+        request: EndpointRequest,
+        against: Side,
+    ) -> Result<EndpointExplained, Error> {
+        self.same_tenant(caller, request.tenant.as_deref(), Rpc::ExplainEndpoint).await?;
+        let in_force = self.admit(caller, Rpc::ExplainEndpoint).await?;
+        let policy = self.side(caller, &in_force, against).await?;
+        let asked = Asked::read(request, self.limits.arguments_bytes_max, self.now())?;
+        let explanation = explain_endpoint(&policy, &asked.question());
+        let verdict = explanation.verdict.clone();
+        let message = message(&asked, &verdict);
+        Ok(EndpointExplained {
+            answer: EndpointAnswer { verdict, message, endpoint: asked.endpoint.ok() },
+            explanation,
+        })
+    }
 }
 
 impl Asked {
@@ -114,23 +152,26 @@ impl Asked {
             .map_err(|fault| refusal(&fault))?;
         let endpoint = Endpoint::read(&request.method, &request.path);
         let shown = match &endpoint {
-            Ok(endpoint) => format!("{} {}", endpoint.method, endpoint.path),
+            Ok(endpoint) => endpoint.to_string(),
             Err(_) => format!("{} {}", unread(&request.method), unread(&request.path)),
         };
         Ok(Self { subject: request.subject, endpoint, shown, attributes, time })
     }
 
-    /// Asks the policy, and whether the caller may ask for this user. Limits of a credential to MCP servers say
-    /// nothing about endpoints.
-    fn plan(&self, policy: &Policy, caller: &Caller) -> (EndpointVerdict, Result<(), Error>) {
-        let question = EndpointQuestion {
+    fn question(&self) -> EndpointQuestion<'_> {
+        EndpointQuestion {
             user: &self.subject.user,
             agent: self.subject.agent.as_deref(),
             endpoint: self.endpoint.as_ref(),
             attributes: &self.attributes,
             time: self.time,
-        };
-        let verdict = evaluate_endpoint(policy, &question);
+        }
+    }
+
+    /// Asks the policy, and whether the caller may ask for this user. Limits of a credential to MCP servers say
+    /// nothing about endpoints.
+    fn plan(&self, policy: &Policy, caller: &Caller) -> (EndpointVerdict, Result<(), Error>) {
+        let verdict = evaluate_endpoint(policy, &self.question());
         (verdict, may_speak_for(policy, caller, &self.subject.user, None))
     }
 

@@ -92,11 +92,13 @@ pub enum Reason {
     AuditBroken,
     /// The message of the request is larger than the server takes; nothing of it was read.
     MessageTooLarge,
+    /// There is a tenant of that name already.
+    TenantExists,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::FieldInvalid,
         Self::ArgumentsInvalid,
         Self::PolicyInvalid,
@@ -137,6 +139,7 @@ impl Reason {
         Self::Internal,
         Self::AuditBroken,
         Self::MessageTooLarge,
+        Self::TenantExists,
     ];
 
     /// The word for it, as on the wire without its prefix and in audit entries.
@@ -183,6 +186,7 @@ impl Reason {
             Self::Internal => "INTERNAL",
             Self::AuditBroken => "AUDIT_BROKEN",
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            Self::TenantExists => "TENANT_EXISTS",
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod compare;
 pub mod directory;
+pub mod simulate;
 mod unfinished;
 pub mod versions;
 
@@ -112,7 +113,7 @@ impl Engine {
         found.ok_or_else(|| Error::not_found("policy version"))
     }
 
-    fn check_length(&self, document: &str) -> Result<(), Error> {
+    pub(crate) fn check_length(&self, document: &str) -> Result<(), Error> {
         let limit = self.limits.policy_bytes_max;
         if document.len() > limit {
             return Err(Error::field("document", format!("is larger than {limit} bytes")));

@@ -41,9 +41,10 @@ rpcs! {
     AuditService { AuditQuery, VerifyAudit, GetCheckpoint }
     PolicyService {
         ApplyPolicy, GetPolicy, ListPolicyVersions, ComparePolicies, ExplainDecision,
-        ChangeDirectory, ListUsers, ListDepartments,
+        ChangeDirectory, ListUsers, ListDepartments, ExplainEndpoint, SimulatePolicy,
     }
     CredentialService { CreateToken, ListTokens, RevokeToken }
+    TenantService { CreateTenant, ListTenants }
 }
 
 #[cfg(test)]

@@ -1,26 +1,34 @@
 //! Tenants: the one an empty database starts with, and further ones.
 //!
-//! Made by the service itself, offline or at its first start, never through an RPC: whoever may make a tenant
-//! has the data directory.
+//! Made by the service itself, offline or at its first start, or by a user of the tenant `default` who has the right
+//! [`TENANTS_KEY`] there. Nobody else learns which tenants there are.
 
 use std::{sync::Arc, time::Duration};
 
+use serde::Serialize;
+
 use super::{
+    Caller, Engine, answers,
     credentials::{self, Secret},
     error::{Error, Reason},
     fresh,
     policies::{belongings, invalid, whole_directory},
+    query::PageToken,
+    rpc::Rpc,
 };
 use crate::{
     domain::{
         audit::{Entry, Kind},
-        id::CredentialId,
+        id::{CredentialId, RequestId},
         name::Name,
-        policy::{directory::Change, document::Document},
+        policy::{BUILTIN, Policy, directory::Change, document::Document, eval::permits, resource::Code},
         principal::{Credential, Limits},
     },
-    store::{self, Store},
+    store::{self, Store, StoreError, Transaction},
 };
+
+/// The key of the right to make and list tenants.
+pub const TENANTS_KEY: &str = "callgate.tenants";
 
 /// The tenant that runs the server: what concerns no tenant is recorded with it.
 #[must_use]
@@ -55,35 +63,192 @@ pub async fn create(store: &dyn Store, tenant: NewTenant) -> Result<bool, Error>
         let made = Arc::clone(&made);
         Box::pin(async move {
             let (document, tenant, first) = &*made;
-            let name = document.tenant();
-            if !tx.insert_tenant(name, &tenant.document).await? {
+            if !insert(tx, document, &tenant.document).await? {
                 return Ok(false);
             }
-            let directory = whole_directory(document);
-            tx.change_directory(name, &directory).await?;
-            tx.add_belongings(name, &belongings(&directory), None).await?;
-            let mut entry = Entry::new(Kind::TenantCreated, Some(name.clone()));
-            entry.policy_version = Some(1);
-            tx.append(entry);
             for (id, user, hash) in first {
-                let credential = Credential {
-                    id: *id,
-                    tenant: name.clone(),
-                    user: user.clone(),
-                    description: "made with the tenant".into(),
-                    limits: Limits::default(),
-                    create_time: tx.now(),
-                    expire_time: tx.now().plus(tenant.lifetime),
-                    revoke_time: None,
-                    made_by: None,
-                };
-                credentials::insert_first(tx, &credential, hash).await?;
+                insert_credential(tx, document.tenant(), (*id, user, hash), tenant.lifetime).await?;
             }
             Ok(true)
         })
     })
     .await?;
     Ok(is_new)
+}
+
+/// Stores a tenant with its policy and directory; whether there was none of that name before.
+async fn insert(tx: &mut dyn Transaction, document: &Document, text: &str) -> Result<bool, StoreError> {
+    let name = document.tenant();
+    if !tx.insert_tenant(name, text).await? {
+        return Ok(false);
+    }
+    let directory = whole_directory(document);
+    tx.change_directory(name, &directory).await?;
+    tx.add_belongings(name, &belongings(&directory), None).await?;
+    let mut entry = Entry::new(Kind::TenantCreated, Some(name.clone()));
+    entry.policy_version = Some(1);
+    tx.append(entry);
+    Ok(true)
+}
+
+/// Stores one of a tenant's first credentials.
+async fn insert_credential(
+    tx: &mut dyn Transaction,
+    tenant: &Name,
+    (id, user, hash): (CredentialId, &Name, &[u8; 32]),
+    lifetime: Duration,
+) -> Result<Credential, StoreError> {
+    let credential = Credential {
+        id,
+        tenant: tenant.clone(),
+        user: user.clone(),
+        description: "made with the tenant".into(),
+        limits: Limits::default(),
+        create_time: tx.now(),
+        expire_time: tx.now().plus(lifetime),
+        revoke_time: None,
+        made_by: None,
+    };
+    credentials::insert_first(tx, &credential, hash).await?;
+    Ok(credential)
+}
+
+/// A tenant to be made by an RPC.
+#[derive(Debug, Clone, Serialize)]
+pub struct WantedTenant {
+    /// Its name.
+    pub tenant: Name,
+    /// Its policy; none means the built-in one.
+    pub document: Option<String>,
+    /// So that a repeated request makes one tenant.
+    #[serde(skip)]
+    pub request_id: Option<RequestId>,
+}
+
+/// A tenant as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantView {
+    /// Its name.
+    pub tenant: Name,
+    /// The version of its policy.
+    pub policy_version: u64,
+}
+
+impl Engine {
+    /// Makes a tenant, with its policy and a credential for the first human who may change that. The secret is in
+    /// the first answer and nowhere else.
+    ///
+    /// # Errors
+    /// `RPC_NOT_PERMITTED` without the right [`TENANTS_KEY`] in the tenant `default`, `POLICY_INVALID`,
+    /// `TENANT_EXISTS`, `REQUEST_ID_REUSED`.
+    pub async fn create_tenant(
+        &self,
+        caller: &Arc<Caller>,
+        wanted: WantedTenant,
+    ) -> Result<(Credential, Option<Secret>), Error> {
+        self.may_manage_tenants(caller, Rpc::CreateTenant).await?;
+        let request = answers::request_key(wanted.request_id, &wanted)?;
+        let text = match wanted.document {
+            Some(document) => document,
+            None => document_for(&wanted.tenant, BUILTIN)?,
+        };
+        self.check_length(&text)?;
+        let document = Document::parse(&text).map_err(|faults| invalid(&faults))?;
+        if *document.tenant() != wanted.tenant {
+            let message = format!("`tenant` must be `{}`, as the request names it", wanted.tenant);
+            return Err(Error { reason: Reason::PolicyInvalid, ..Error::field("document", message) });
+        }
+        let admin = Policy::compile(&document, 1).first_admin().ok_or_else(|| {
+            Error::new(
+                Reason::PolicyInvalid,
+                "nobody may change this policy; give a HUMAN user a role that may",
+            )
+        })?;
+        let secret = Secret::fresh()?;
+        let first = (fresh(CredentialId::from_random)?, admin, secret.hash());
+        let (retention, lifetime) = (self.limits.request_id_retention, self.limits.token_lifetime_max);
+        let made = Arc::new((document, text, first));
+        let (credential, is_new) = self
+            .commit(
+                caller,
+                Rpc::CreateTenant,
+                |policy| manages_tenants(policy, caller, Rpc::CreateTenant),
+                move |mut work, may| {
+                    let made = Arc::clone(&made);
+                    Box::pin(async move {
+                        may?;
+                        if let Some(credential) = work.replay(Rpc::CreateTenant, request, retention).await? {
+                            return Ok((credential, false));
+                        }
+                        let (document, text, (id, admin, hash)) = &*made;
+                        let name = document.tenant();
+                        if !insert(work.tx, document, text).await? {
+                            return Err(Error::new(
+                                Reason::TenantExists,
+                                format!("there is a tenant `{name}` already; choose another name"),
+                            )
+                            .into());
+                        }
+                        let credential =
+                            insert_credential(work.tx, name, (*id, admin, hash), lifetime).await?;
+                        let mut entry = work.entry(Kind::TenantCreated);
+                        entry.details.insert("tenant".into(), name.to_string());
+                        work.tx.append(entry);
+                        work.keep(Rpc::CreateTenant, request, &credential).await?;
+                        Ok((credential, true))
+                    })
+                },
+            )
+            .await?;
+        Ok((credential, is_new.then_some(secret)))
+    }
+
+    /// Lists tenants by name.
+    ///
+    /// # Errors
+    /// `RPC_NOT_PERMITTED` without the right [`TENANTS_KEY`] in the tenant `default`, `PAGE_TOKEN_INVALID`,
+    /// `FIELD_INVALID`.
+    pub async fn list_tenants(
+        &self,
+        caller: &Arc<Caller>,
+        page: PageToken,
+    ) -> Result<(Vec<TenantView>, String), Error> {
+        self.may_manage_tenants(caller, Rpc::ListTenants).await?;
+        let names = self.store.tenants().await?;
+        let page = self.page_of_names(&page, &(caller.tenant(), "tenants"))?;
+        let (names, next_page_token) = page.cut(names.iter().collect());
+        let mut tenants = vec![];
+        for name in names {
+            let policy_version = self.store.versions(name).await?.policy;
+            tenants.push(TenantView { tenant: name.clone(), policy_version });
+        }
+        Ok((tenants, next_page_token))
+    }
+
+    /// Whether the caller may use an RPC about tenants; a refusal is audited.
+    async fn may_manage_tenants(&self, caller: &Arc<Caller>, rpc: Rpc) -> Result<(), Error> {
+        let policy = self.admit(caller, rpc).await?;
+        match manages_tenants(&policy, caller, rpc) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.refuse(caller, rpc, error).await),
+        }
+    }
+}
+
+/// Whether the caller is a user of the tenant `default` who has the right to manage tenants.
+fn manages_tenants(policy: &Policy, caller: &Caller, rpc: Rpc) -> Result<(), Error> {
+    let is_home = home().is_some_and(|home| home == *caller.tenant());
+    if is_home && permits(policy, caller.user(), TENANTS_KEY, Code::Use).is_granted() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Reason::RpcNotPermitted,
+        format!(
+            "`{}` may not call {}; it takes a user of the tenant `default` who has the permission `{TENANTS_KEY}`",
+            caller.user(),
+            rpc.as_str()
+        ),
+    ))
 }
 
 /// Writes the users and departments of a tenant's document into its directory, where it has none: a database of a

@@ -213,8 +213,32 @@ impl Engine {
         Ok(())
     }
 
+    /// Lets work tell a stream what it finds, until its end, the first fault, a reader who is gone, `deadline`, or
+    /// `stopping`; `again` says how to come back then.
+    pub(crate) async fn until_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<(), Stop>>,
+        out: &Followed<T>,
+        deadline: Option<Duration>,
+        stopping: &CancellationToken,
+        again: &str,
+    ) -> Result<(), Stop> {
+        let message = |why: &str| format!("{why}; {again}");
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = out.closed() => Err(Stop::Gone),
+            () = stopping.cancelled() => Err(Stop::With(
+                Error::new(Reason::ShuttingDown, message("the server is stopping")).retry_after(RETRY_STOPPED),
+            )),
+            () = self.passed(deadline) => Err(Stop::With(
+                Error::new(Reason::DeadlineExceeded, message("the caller's deadline passed")),
+            )),
+        }
+    }
+
     /// Completes when the caller's deadline has passed; never without one.
-    pub(crate) async fn passed(&self, deadline: Option<Duration>) {
+    async fn passed(&self, deadline: Option<Duration>) {
         match deadline {
             Some(span) => self.clock.sleep_until_after(span).await,
             None => std::future::pending().await,
@@ -242,25 +266,11 @@ impl Watch {
             known: None,
             shown: None,
         };
-        let stop = tokio::select! {
-            biased;
-            result = course.run(after) => result.err(),
-            () = out.closed() => Some(Stop::Gone),
-            () = stopping.cancelled() => Some(Stop::With(
-                Error::new(Reason::ShuttingDown, "the server is stopping; come back with the approval's id and the last sequence")
-                    .retry_after(RETRY_STOPPED),
-            )),
-            () = engine.passed(deadline) => Some(Stop::With(Error::new(
-                Reason::DeadlineExceeded,
-                "the caller's deadline passed; the approval is unchanged, come back with its id and the last sequence",
-            ))),
-        };
+        let again = "the approval is unchanged, come back with its id and the last sequence";
+        let told = engine.until_stopped(course.run(after), &out, deadline, &stopping, again).await;
         drop(course);
         drop(place);
-        match stop {
-            None | Some(Stop::Gone) => out.end(Ok(())),
-            Some(Stop::With(error)) => out.end(Err(error)),
-        }
+        out.stop(told);
     }
 }
 

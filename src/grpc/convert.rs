@@ -5,6 +5,8 @@ pub(super) mod audit;
 pub(super) mod difference;
 pub(super) mod directory;
 pub(super) mod endpoint;
+pub(super) mod explanation;
+pub(super) mod simulation;
 
 use std::time::Duration;
 

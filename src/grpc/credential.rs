@@ -64,7 +64,7 @@ fn names(field: &str, texts: &[String]) -> Result<Vec<Name>, Error> {
     texts.iter().map(|text| convert::name(field, text)).collect()
 }
 
-fn token(credential: &principal::Credential) -> v1::Token {
+pub(super) fn token(credential: &principal::Credential) -> v1::Token {
     let limits = &credential.limits;
     v1::Token {
         credential_id: credential.id.to_string(),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{id::ApprovalId, policy::eval::Decision},
     engine::{
-        authorize::Authorization,
+        authorize::{Authorization, Redeeming},
         error::Error,
         query::ApprovalRef,
         request::ApprovalRequest,
@@ -39,9 +39,10 @@ impl GateService for Gate {
             "" => None,
             id => Some(convert::id("approval_id", id, ApprovalId::parse)?),
         };
-        let request_id = convert::request_id(&asked.request_id)?;
+        let redeeming = Redeeming { approval, request_id: convert::request_id(&asked.request_id)? };
         let call = convert::tool_request(asked.subject, asked.call)?;
-        let answer = self.0.engine.authorize_tool(&caller, call, approval, request_id).await?;
+        let minimum = asked.minimum_policy_version;
+        let answer = self.0.engine.authorize_tool(&caller, call, redeeming, minimum).await?;
         let view = self.0.engine.answered(&answer);
         Ok(Response::new(authorization(answer, view.as_ref(), self.0.engine.use_within())))
     }

@@ -1,26 +1,27 @@
 //! `PolicyService`.
 
+use std::{convert::Infallible, pin::Pin};
+
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     Shared, caller,
-    convert::{self, approval as wire, difference, directory},
+    convert::{self, difference, directory, explanation, simulation},
+    deadline,
 };
 use crate::{
-    domain::policy::{
-        rule::{self, Truth},
-        user::MatchedPermission,
-    },
     engine::{
-        explain::Explained,
         policies::{
             NewPolicy,
             compare::Side,
             directory::{NewEdits, UserFilter},
             versions::PolicyVersion,
         },
+        watch::following,
     },
     proto::v1::{self, policy_service_server::PolicyService},
+    shutdown::OnFailure,
 };
 
 /// The use cases of admins, on the wire.
@@ -154,7 +155,48 @@ impl PolicyService for Policy {
             Some(DraftDocument(document)) => Side::Draft(document),
         };
         let explained = self.0.engine.explain(&caller, call, against).await?;
-        Ok(Response::new(explanation(explained)))
+        Ok(Response::new(explanation::decision_explained(explained)))
+    }
+
+    async fn explain_endpoint(
+        &self,
+        request: Request<v1::ExplainEndpointRequest>,
+    ) -> Result<Response<v1::ExplainEndpointResponse>, Status> {
+        use v1::explain_endpoint_request::Policy::{DraftDocument, PolicyVersion};
+        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let against = match asked.policy {
+            None => Side::InForce,
+            Some(PolicyVersion(number)) => version(number).map_or(Side::InForce, Side::Version),
+            Some(DraftDocument(document)) => Side::Draft(document),
+        };
+        let question = convert::endpoint::request(v1::AuthorizeEndpointRequest {
+            subject: asked.subject,
+            method: asked.method,
+            path: asked.path,
+            attributes_json: asked.attributes_json,
+            minimum_policy_version: 0,
+        })?;
+        let explained = self.0.engine.explain_endpoint(&caller, question, against).await?;
+        Ok(Response::new(explanation::endpoint_explained(explained)))
+    }
+
+    type SimulatePolicyStream =
+        Pin<Box<dyn Stream<Item = Result<v1::SimulatePolicyResponse, Status>> + Send>>;
+
+    async fn simulate_policy(
+        &self,
+        request: Request<v1::SimulatePolicyRequest>,
+    ) -> Result<Response<Self::SimulatePolicyStream>, Status> {
+        let (caller, deadline) = (caller(&request)?, deadline(&request));
+        let asked = simulation::request(request.into_inner())?;
+        let simulation = self.0.engine.simulate_policy(&caller, asked).await?;
+        let (out, messages) = following(self.0.stream_buffer);
+        let stopping = self.0.stopping();
+        self.0.tasks.spawn("simulation", OnFailure::Ignore, async move {
+            simulation.run(out, deadline, stopping).await;
+            Ok::<(), Infallible>(())
+        });
+        Ok(Response::new(Box::pin(messages.map(|message| Ok(simulation::progress(message?))))))
     }
 }
 
@@ -170,61 +212,5 @@ fn listed_version(version: PolicyVersion) -> v1::PolicyVersion {
         directory_changes: version.directory_changes,
         change_time: Some(convert::time(version.change_time)),
         changed_by: version.changed_by.map(|by| by.to_string()).unwrap_or_default(),
-    }
-}
-
-fn explanation(explained: Explained) -> v1::ExplainDecisionResponse {
-    let verdict = explained.explanation.verdict;
-    v1::ExplainDecisionResponse {
-        decision: convert::decision(explained.decision).into(),
-        reason: convert::decision_reason(explained.reason).into(),
-        message: explained.message,
-        resource_key: verdict.resource_key.to_string(),
-        permission_code: verdict.permission_code.as_str().into(),
-        sensitivity: convert::sensitivity(verdict.sensitivity).into(),
-        roles: verdict.roles.iter().map(ToString::to_string).collect(),
-        permissions: explained.explanation.matched.iter().map(permission).collect(),
-        requirement: wire::stages(&verdict.stages, &[]),
-        eligible_users: explained.eligible_users.iter().map(ToString::to_string).collect(),
-        policy_version: verdict.policy_version,
-        action_digest: explained.digest.to_string(),
-        rules: explained.explanation.rules.into_iter().map(finding).collect(),
-    }
-}
-
-fn finding(explained: rule::explain::Explained) -> v1::RuleFinding {
-    v1::RuleFinding {
-        name: explained.rule.to_string(),
-        effect: explained.effect.to_string(),
-        shadow: explained.shadow,
-        message: explained.message.to_string(),
-        matched: explained.truth.is_match(),
-        unknown: explained.truth == Truth::Unknown,
-        operands: explained.operands.into_iter().map(operand).collect(),
-    }
-}
-
-fn operand(operand: rule::explain::Operand) -> v1::RuleOperand {
-    let truth = match operand.truth {
-        Truth::False => v1::Truth::False,
-        Truth::Unknown => v1::Truth::Unknown,
-        Truth::True => v1::Truth::True,
-    };
-    v1::RuleOperand {
-        depth: u32::try_from(operand.depth).unwrap_or(u32::MAX),
-        text: operand.text,
-        truth: truth.into(),
-        found: operand.found.unwrap_or_default(),
-        why_unknown: operand.why.unwrap_or_default(),
-    }
-}
-
-fn permission(matched: &MatchedPermission) -> v1::MatchedPermission {
-    v1::MatchedPermission {
-        role: matched.role.to_string(),
-        department: matched.via.as_ref().map(ToString::to_string).unwrap_or_default(),
-        resource_key: matched.resource.to_string(),
-        code: matched.code.as_str().into(),
-        effect: matched.effect.as_str().into(),
     }
 }

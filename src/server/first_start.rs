@@ -14,7 +14,7 @@ use crate::{
     domain::{
         name::Name,
         policy::{
-            APPLY_POLICY_KEY, BUILTIN, Policy,
+            BUILTIN, Policy,
             document::{Document, UserKind},
             eval::permits,
             resource::Code,
@@ -86,6 +86,7 @@ fn tell(policy: &Policy, version: u64) {
         version,
         tools = policy.tools().len(),
         endpoints = policy.endpoints().entries().len(),
+        rules = policy.rules().all().len(),
         "a policy is in force"
     );
 }
@@ -105,23 +106,16 @@ pub(super) fn checked(document: &str) -> anyhow::Result<Policy> {
 /// that may authorise tools and the first human who may change the policy.
 fn first_users(policy: &Policy) -> Vec<Name> {
     let [gate, admin] = FIRST_USERS;
-    let gate = policy
-        .user(gate)
-        .map(|user| user.name().clone())
-        .or_else(|| first(policy, UserKind::Service, Rpc::AuthorizeTool.resource_key()));
-    let admin = policy.user(admin).map(|user| user.name().clone()).or_else(|| admin_of(policy));
+    let gate = policy.user(gate).map(|user| user.name().clone()).or_else(|| first_gate(policy));
+    let admin = policy.user(admin).map(|user| user.name().clone()).or_else(|| policy.first_admin());
     gate.into_iter().chain(admin).collect()
 }
 
-/// The first human who may change the policy.
-pub(super) fn admin_of(policy: &Policy) -> Option<Name> {
-    first(policy, UserKind::Human, APPLY_POLICY_KEY)
-}
-
-fn first(policy: &Policy, kind: UserKind, right: &str) -> Option<Name> {
-    policy
-        .users()
-        .filter(|user| user.kind() == kind)
+/// The first service that may authorise tools.
+fn first_gate(policy: &Policy) -> Option<Name> {
+    let right = Rpc::AuthorizeTool.resource_key();
+    let mut services = policy.users().filter(|user| user.kind() == UserKind::Service);
+    services
         .find(|user| permits(policy, user.name(), right, Code::Use).is_granted())
         .map(|user| user.name().clone())
 }

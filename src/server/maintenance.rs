@@ -16,10 +16,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use self::alone::Alone;
-use super::{
-    first_start::{admin_of, checked},
-    store_options,
-};
+use super::{first_start::checked, store_options};
 use crate::{
     domain::{
         name::{Name, NameError},
@@ -103,7 +100,7 @@ async fn make_tenant(data_dir: &Path, tenant: Name, policy: Option<&str>) -> any
     if *compiled.tenant() != tenant {
         bail!("the policy is of the tenant `{}`, not `{tenant}`", compiled.tenant());
     }
-    let admin = admin_of(&compiled).context("the policy has nobody who may change it")?;
+    let admin = compiled.first_admin().context("the policy has nobody who may change it")?;
     let alone = Alone::open(data_dir).await?;
     let (directory, store) = (&alone.directory, &*alone.store);
     let existing = store.tenants().await?;

@@ -166,6 +166,7 @@ impl Gate {
             call: Some(self.tool_call(call)),
             approval_id: approval_id.to_owned(),
             request_id: fresh_id()?,
+            minimum_policy_version: 0,
         };
         repeat(&QUESTION, || {
             let (mut gate, request) = (self.client.gate(), request.clone());

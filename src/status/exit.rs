@@ -46,11 +46,13 @@ pub enum Exit {
     InvalidArgument,
     /// `doctor`: something doesn't work, or isn't safe.
     Unsound,
+    /// `policy test`: an answer isn't as expected, or something is untested that must not be.
+    Unexpected,
 }
 
 impl Exit {
     /// Every code, lowest first.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Ok,
         Self::Failure,
         Self::Usage,
@@ -69,6 +71,7 @@ impl Exit {
         Self::ResourceExhausted,
         Self::InvalidArgument,
         Self::Unsound,
+        Self::Unexpected,
     ];
 
     /// The number that the shell sees.
@@ -93,6 +96,7 @@ impl Exit {
             Self::ResourceExhausted => 17,
             Self::InvalidArgument => 18,
             Self::Unsound => 19,
+            Self::Unexpected => 20,
         }
     }
 
@@ -118,6 +122,7 @@ impl Exit {
             Self::ResourceExhausted => "a limit was reached",
             Self::InvalidArgument => "the server doesn't accept what was asked",
             Self::Unsound => "`doctor`: something doesn't work, or isn't safe",
+            Self::Unexpected => "`policy test`: an answer isn't as expected, or something is untested",
         }
     }
 

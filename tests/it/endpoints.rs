@@ -65,6 +65,7 @@ fn request(user: &str, method: &str, path: &str) -> AuthorizeEndpointRequest {
         method: method.into(),
         path: path.into(),
         attributes_json: String::new(),
+        minimum_policy_version: 0,
     }
 }
 

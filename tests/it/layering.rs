@@ -65,7 +65,17 @@ const ROWS: &[Row] = &[
     },
     Row {
         module: "cli",
-        may: &["client", "config", "proto", "server", "sidecar", "status", "domain::render", "domain::time"],
+        may: &[
+            "client",
+            "config",
+            "proto",
+            "server",
+            "sidecar",
+            "status",
+            "domain::policy::suite",
+            "domain::render",
+            "domain::time",
+        ],
         never: &["engine", "store"],
         never_crates: &[],
     },

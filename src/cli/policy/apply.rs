@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
-use super::difference::{self, DOCUMENT_BYTES_MAX};
+use super::{DOCUMENT_BYTES_MAX, difference, simulate};
 use crate::{
     cli::{
         call::read_file,
@@ -14,7 +14,10 @@ use crate::{
         output::{Format, Output},
     },
     client::{Client, request_id},
-    proto::v1::{ApplyPolicyRequest, ApplyPolicyResponse, GetPolicyRequest, compare_policies_request::After},
+    proto::v1::{
+        ApplyPolicyRequest, ApplyPolicyResponse, ComparePoliciesResponse, GetPolicyRequest,
+        SimulatePolicyRequest, compare_policies_request::After, simulate_policy_request::Policy,
+    },
     status::exit::Exit,
 };
 
@@ -79,10 +82,10 @@ struct Wanted {
 impl Wanted {
     async fn apply(self, client: &Client, yes: bool, output: &Output) -> Result<Exit, Failure> {
         let mut expected_version = self.expected_version;
-        if !yes || self.dry_run {
+        if !yes || self.dry_run || output.hints() {
             let after = After::AfterDocument(self.document.clone());
             let compared = difference::compare(client, 0, Some(after)).await?;
-            let told = difference::told(&compared);
+            let told = difference::told(&compared) + &self.rules(client, &compared, output).await?;
             // Of a dry run it is the answer; else it is what a person is asked about.
             if self.dry_run && output.format() == Format::Table {
                 output.text(&told)?;
@@ -113,6 +116,30 @@ impl Wanted {
             Format::Json | Format::Jsonl => output.json(&json::applied(&answer))?,
         }
         Ok(Exit::Ok)
+    }
+
+    /// What the new rules would have hit of the last days' calls, and what is odd about the rules.
+    async fn rules(
+        &self,
+        client: &Client,
+        compared: &ComparePoliciesResponse,
+        output: &Output,
+    ) -> Result<String, Failure> {
+        if compared.document_count == 0 {
+            return Ok(String::new());
+        }
+        let request = SimulatePolicyRequest {
+            policy: Some(Policy::DraftDocument(self.document.clone())),
+            ..SimulatePolicyRequest::default()
+        };
+        match simulate::follow(client, request, output).await {
+            Ok(simulated) => Ok(simulate::rules(&simulated.end)),
+            // Who may apply a policy needn't be allowed to look at what was called.
+            Err(failure) if failure.exit == Exit::PermissionDenied => {
+                Ok("what its rules would have hit isn't shown: SimulatePolicy is not permitted\n".to_owned())
+            }
+            Err(failure) => Err(failure),
+        }
     }
 }
 

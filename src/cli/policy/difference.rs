@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
+use super::DOCUMENT_BYTES_MAX;
 use crate::{
     cli::{
         call::read_file,
@@ -19,9 +20,6 @@ use crate::{
         compare_policies_request::After,
     },
 };
-
-/// The largest document that is read, in bytes; the server's own limit is 1 MiB.
-pub(super) const DOCUMENT_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// The most users of a group who are named.
 const NAMED_MAX: usize = 5;

@@ -82,7 +82,14 @@ async fn ended(
         ToolCall { server: "cli".to_owned(), tool: "write_file".to_owned(), arguments_json: String::new() };
     let subject = Subject { user: "dev_user".to_owned(), ..Subject::default() };
     let client = gate.client.clone();
-    let asking = Asking { client, subject, call, justification: "because".to_owned(), output: &output };
+    let asking = Asking {
+        client,
+        subject,
+        call,
+        justification: "because".to_owned(),
+        minimum_policy_version: 0,
+        output: &output,
+    };
     let both = async { tokio::join!(asking.ask_through(None, waits, stop), script) };
     // The clock stands still while anything can be done: a script that waits in vain ends at once.
     let (end, ()) = tokio::time::timeout(Duration::from_hours(1), both).await.unwrap();

@@ -8,6 +8,7 @@ mod endpoint;
 mod rule;
 mod stage;
 mod tool;
+pub(super) mod value;
 mod word;
 
 use std::collections::{BTreeMap, BTreeSet};

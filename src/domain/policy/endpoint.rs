@@ -14,7 +14,7 @@ pub mod path;
 pub mod pattern;
 pub mod registry;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use super::resource::Code;
 use crate::domain::name::Name;
@@ -61,6 +61,22 @@ impl Endpoint {
     /// [`EndpointFault`] says which of the two can't be judged, and why.
     pub fn read(method: &str, path: &str) -> Result<Self, EndpointFault> {
         Ok(Self { method: Method::parse(method)?, path: RequestPath::normalise(path)? })
+    }
+
+    /// Reads an endpoint as it is shown and recorded: `GET /users/7`, with the path decoded.
+    ///
+    /// # Errors
+    /// [`EndpointFault`], as for one that was received.
+    pub fn recorded(text: &str) -> Result<Self, EndpointFault> {
+        let (method, path) = text.split_once(' ').unwrap_or((text, ""));
+        // What was decoded once isn't decoded again.
+        Self::read(method, &path.replace('%', "%25"))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.method, self.path)
     }
 }
 

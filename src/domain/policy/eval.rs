@@ -10,7 +10,7 @@ use super::{
     Policy,
     document::Mode,
     resource::{Code, Effect, tool_key},
-    rule::{Facts, Ruling, explain::Explained},
+    rule::{Assumed, Facts, Finding, Rule, Ruling, explain::Explained},
     stage::Stage,
     user::{HeldRole, MatchedPermission, User},
 };
@@ -183,11 +183,34 @@ struct Target {
 /// Decides about a tool call.
 #[must_use]
 pub fn evaluate(policy: &Policy, question: &Question<'_>) -> Verdict {
+    decide(policy, question, None)
+}
+
+/// Decides about a recorded call, whose arguments are those of the audit log.
+#[must_use]
+pub fn evaluate_recorded(policy: &Policy, question: &Question<'_>, assumed: Assumed<'_>) -> Verdict {
+    decide(policy, question, Some(assumed))
+}
+
+/// What each rule about the tool says of a recorded call, whatever permissions say; none for an unknown user.
+#[must_use]
+pub fn findings<'p>(policy: &'p Policy, question: &Question<'_>) -> Vec<(&'p Rule, Finding)> {
+    let found = policy.user(question.user);
+    let Some(user) = found.as_deref() else { return Vec::new() };
+    let rules = policy.rules().about(question.server, question.tool);
+    question.arguments.with(|arguments| {
+        let facts = Facts { redacted: true, ..facts(policy, user, question, arguments) };
+        rules.iter().map(|rule| (*rule, rule.finding(&facts))).collect()
+    })
+}
+
+/// Decides; `assumed` is there for a recorded call alone.
+fn decide(policy: &Policy, question: &Question<'_>, assumed: Option<Assumed<'_>>) -> Verdict {
     let target = target(policy, question);
     let found = policy.user(question.user);
     let user = found.as_deref();
     let permitted = permitted(policy, user, &target);
-    let ruling = permitted.ok().and_then(|user| ruling(policy, user, question));
+    let ruling = permitted.ok().and_then(|user| ruling(policy, user, question, assumed));
     let raised = ruling.as_ref().and_then(|ruling| ruling.raised);
     let sensitivity = raised.map_or(target.sensitivity, |raised| raised.max(target.sensitivity));
     let is_denied = ruling.as_ref().is_some_and(|ruling| ruling.denial.is_some());
@@ -299,12 +322,20 @@ fn by_sensitivity(policy: &Policy, user: &User, sensitivity: Sensitivity) -> Ver
 }
 
 /// What the rules about the tool say, where there are any and one matches.
-fn ruling(policy: &Policy, user: &User, question: &Question<'_>) -> Option<Arc<Ruling>> {
+fn ruling(
+    policy: &Policy,
+    user: &User,
+    question: &Question<'_>,
+    assumed: Option<Assumed<'_>>,
+) -> Option<Arc<Ruling>> {
     let rules = policy.rules().about(question.server, question.tool);
     if rules.is_empty() {
         return None;
     }
-    question.arguments.with(|arguments| Ruling::of(&rules, &facts(policy, user, question, arguments)))
+    question.arguments.with(|arguments| {
+        let facts = Facts { redacted: assumed.is_some(), ..facts(policy, user, question, arguments) };
+        Ruling::assuming(&rules, &facts, assumed.unwrap_or_default())
+    })
 }
 
 fn explained_rules(policy: &Policy, user: &User, question: &Question<'_>) -> Vec<Explained> {

@@ -26,7 +26,12 @@ use std::{
     sync::Arc,
 };
 
-pub use self::{condition::Condition, facts::Facts, ruling::Ruling, truth::Truth};
+pub use self::{
+    condition::Condition,
+    facts::Facts,
+    ruling::{Assumed, Finding, Ruling},
+    truth::Truth,
+};
 use super::pattern::{Pattern, PatternMap};
 use crate::domain::{name::Name, sensitivity::Sensitivity};
 

@@ -12,7 +12,7 @@ use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{DeserializeOwned, MapAccess, Visitor},
 };
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Options, Spanned};
 
@@ -66,7 +66,7 @@ pub(super) struct RawApprovals {
 }
 
 /// A user.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawUser {
     pub(super) kind: Option<Text>,
@@ -76,7 +76,7 @@ pub(super) struct RawUser {
 }
 
 /// A department.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawDepartment {
     pub(super) parent: Option<Text>,
@@ -150,7 +150,7 @@ pub(super) struct RawStage {
 }
 
 /// A mapping from names, in the order of the document, each name with its position.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entries<T>(pub(super) Vec<(Text, T)>);
 
 impl<T> Default for Entries<T> {
@@ -185,6 +185,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
 
 /// Reads a document, or says where its YAML or its form is broken.
 pub(super) fn read(text: &str) -> Result<RawDocument, Fault> {
+    read_as(text)
+}
+
+/// Reads YAML of another form, with the same limits and faults.
+pub(super) fn read_as<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
     serde_saphyr::from_str_with_options(text, options()).map_err(|error| shape::fault(&error, text))
 }
 

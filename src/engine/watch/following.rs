@@ -76,6 +76,14 @@ impl<T> Followed<T> {
         self.messages.closed().await;
     }
 
+    /// Ends the stream as what told it stopped.
+    pub(crate) fn stop(self, told: Result<(), Stop>) {
+        match told {
+            Ok(()) | Err(Stop::Gone) => self.end(Ok(())),
+            Err(Stop::With(error)) => self.end(Err(error)),
+        }
+    }
+
     /// Ends the stream.
     pub fn end(self, result: Result<(), Error>) {
         // Set once, here, where the sender goes away.

@@ -5,6 +5,7 @@ use crate::{
     domain::policy::{
         directory::{Membership, edit::Edit},
         document::UserKind,
+        user::HeldRole,
     },
     engine::{
         error::Error,
@@ -82,16 +83,20 @@ pub(in crate::grpc) fn user(view: UserView) -> v1::User {
         UserKind::Human => v1::UserKind::Human,
         UserKind::Service => v1::UserKind::Service,
     };
-    let held = view.held_roles.into_iter().map(|held| v1::HeldRole {
-        role: held.role.to_string(),
-        department: held.via.map(|via| via.to_string()).unwrap_or_default(),
-    });
     v1::User {
         user: view.user.to_string(),
         kind: kind.into(),
         enabled: view.enabled,
-        roles: held.collect(),
+        roles: view.held_roles.iter().map(held_role).collect(),
         departments: view.departments.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// That a user holds a role, on the wire.
+pub(in crate::grpc) fn held_role(held: &HeldRole) -> v1::HeldRole {
+    v1::HeldRole {
+        role: held.role.to_string(),
+        department: held.via.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

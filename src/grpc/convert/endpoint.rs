@@ -19,6 +19,7 @@ pub(in crate::grpc) fn request(asked: v1::AuthorizeEndpointRequest) -> Result<En
         method: asked.method,
         path: asked.path,
         attributes_json: asked.attributes_json,
+        minimum_policy_version: asked.minimum_policy_version,
     })
 }
 
@@ -46,7 +47,7 @@ pub(in crate::grpc) fn answer(answer: EndpointAnswer) -> v1::AuthorizeEndpointRe
     }
 }
 
-fn requirement(check: &Check) -> v1::EndpointRequirement {
+pub(super) fn requirement(check: &Check) -> v1::EndpointRequirement {
     v1::EndpointRequirement {
         resource_key: check.requirement.resource.to_string(),
         permission_code: check.requirement.code.as_str().to_owned(),
@@ -54,14 +55,14 @@ fn requirement(check: &Check) -> v1::EndpointRequirement {
     }
 }
 
-fn decision(decision: EndpointDecision) -> v1::EndpointDecision {
+pub(super) fn decision(decision: EndpointDecision) -> v1::EndpointDecision {
     match decision {
         EndpointDecision::Permit => v1::EndpointDecision::Permit,
         EndpointDecision::Deny => v1::EndpointDecision::Deny,
     }
 }
 
-fn reason(reason: EndpointReason) -> v1::EndpointReason {
+pub(super) fn reason(reason: EndpointReason) -> v1::EndpointReason {
     match reason {
         EndpointReason::PolicyPermits => v1::EndpointReason::PolicyPermits,
         EndpointReason::Administrator => v1::EndpointReason::Administrator,

@@ -21,7 +21,7 @@ use crate::{
         policies::versions,
         tenants,
     },
-    server::first_start::{FIRST_USERS, admin_of},
+    server::first_start::FIRST_USERS,
 };
 
 /// The most users that a message lists.
@@ -122,7 +122,7 @@ fn free_file(alone: &Alone, tenant: &Name, user: &Name, digits: &str) -> String 
 /// The admin of the first start where that is still one, else the first human who may change the policy.
 fn default_admin(policy: &Policy) -> Option<Name> {
     let [_, first] = FIRST_USERS;
-    Name::new(first).ok().filter(|first| is_admin(policy, first)).or_else(|| admin_of(policy))
+    Name::new(first).ok().filter(|first| is_admin(policy, first)).or_else(|| policy.first_admin())
 }
 
 fn is_admin(policy: &Policy, user: &Name) -> bool {

@@ -4,9 +4,8 @@ use std::{collections::HashSet, fmt::Write as _, sync::Arc};
 
 use serde_saphyr::{Location, Spanned};
 
-use super::Checker;
+use super::{Checker, value::value};
 use crate::domain::{
-    json::{self, Limits, Value},
     name::{Name, is_invisible},
     policy::{
         document::ToolEntry,
@@ -230,7 +229,7 @@ impl Checker<'_> {
     }
 
     fn condition(&mut self, node: &Node, path: &str) -> Option<Condition> {
-        let value = self.value(node, path)?;
+        let value = value(node, self.text, path, &mut self.faults)?;
         let departments = self.known_departments();
         let defined = Defined { roles: &self.roles, departments: departments.as_ref() };
         let read = Condition::read(&value, Some(&defined));
@@ -241,51 +240,6 @@ impl Checker<'_> {
             }
         })
         .ok()
-    }
-
-    /// What a node says, every number as it is written.
-    fn value(&mut self, node: &Node, path: &str) -> Option<Value<'static>> {
-        Some(match &node.value {
-            RawNode::Null => Value::Null,
-            RawNode::Bool(truth) => Value::Bool(*truth),
-            RawNode::Number(near) => {
-                let number = self.written(node, near);
-                if number.is_none() {
-                    let message = "is no number as JSON writes one, such as `31` or `-0.5`; write it so, or in quotes if it is a text";
-                    self.fault(node.referenced, path, message.to_owned());
-                }
-                number?
-            }
-            RawNode::Text(text) => Value::String(text.clone().into()),
-            RawNode::List(items) => {
-                let item = |(index, item): (usize, &Node)| self.value(item, &format!("{path}[{index}]"));
-                Value::Array(items.iter().enumerate().map(item).collect::<Option<_>>()?)
-            }
-            RawNode::Map(members) => {
-                let mut found = Vec::new();
-                for (key, member) in members {
-                    let value = self.value(member, &format!("{path}{}", step(&key.value)))?;
-                    found.push((key.value.clone().into(), value));
-                }
-                found.sort_by(|(one, _), (other, _): &(std::borrow::Cow<'_, str>, _)| {
-                    json::utf16_order(one, other)
-                });
-                Value::Object(found)
-            }
-        })
-    }
-
-    /// The number that stands at the place of a node; it must round to what the YAML parser saw.
-    fn written(&self, node: &Node, near: &str) -> Option<Value<'static>> {
-        let span = node.defined.span();
-        let start = usize::try_from(span.byte_offset()?).ok()?;
-        let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
-        let literal = self.text.get(start..end)?.trim();
-        let number = json::parse(literal, &Limits::default()).ok()?;
-        // Adding zero makes -0 and 0 one.
-        let rounded = |text: &str| text.parse::<f64>().map(|double| (double + 0.0).to_bits()).ok();
-        let is_it = number.as_number().is_some() && rounded(literal) == rounded(near);
-        is_it.then(|| number.into_owned())
     }
 }
 

@@ -63,6 +63,13 @@ impl Attributes {
         Ok(Self { canonical, redacted })
     }
 
+    /// No attributes.
+    #[must_use]
+    pub fn none() -> Self {
+        let empty: Arc<str> = "{}".into();
+        Self { canonical: Arc::clone(&empty), redacted: empty }
+    }
+
     /// The attributes in canonical form: always an object.
     #[must_use]
     pub fn canonical(&self) -> &str {

@@ -17,7 +17,7 @@ use crate::domain::{
         Policy,
         document::Mode,
         resource::Effect,
-        rule::{Facts, Ruling},
+        rule::{Assumed, Facts, Finding, Rule, Ruling, explain::Explained},
         user::{HeldRole, MatchedPermission, User},
     },
     time::Timestamp,
@@ -207,11 +207,43 @@ pub struct EndpointExplanation {
     pub held_roles: Vec<HeldRole>,
     /// For each requirement, in order: every permission that matched, of every role.
     pub matched: Vec<Vec<MatchedPermission>>,
+    /// Every rule about the entry, operand by operand, also where permissions decided without them.
+    pub rules: Vec<Explained>,
 }
 
 /// Decides about an endpoint.
 #[must_use]
 pub fn evaluate_endpoint(policy: &Policy, question: &EndpointQuestion<'_>) -> EndpointVerdict {
+    decide(policy, question, None)
+}
+
+/// Decides about a recorded request, whose attributes are those of the audit log.
+#[must_use]
+pub fn evaluate_recorded_endpoint(
+    policy: &Policy,
+    question: &EndpointQuestion<'_>,
+    assumed: Assumed<'_>,
+) -> EndpointVerdict {
+    decide(policy, question, Some(assumed))
+}
+
+/// What each rule about the entry that decides says of a recorded request, whatever permissions say; none for an
+/// unknown user.
+#[must_use]
+pub fn endpoint_findings<'p>(
+    policy: &'p Policy,
+    question: &EndpointQuestion<'_>,
+) -> Vec<(&'p Rule, Finding)> {
+    let verdict = evaluate_endpoint(policy, question);
+    let ask = |rules: &[&'p Rule], facts: &Facts<'_>| {
+        let facts = Facts { redacted: true, ..*facts };
+        rules.iter().map(|rule| (*rule, rule.finding(&facts))).collect()
+    };
+    with_rules(policy, question, &verdict, ask).unwrap_or_default()
+}
+
+/// Decides; `assumed` is there for a recorded request alone.
+fn decide(policy: &Policy, question: &EndpointQuestion<'_>, assumed: Option<Assumed<'_>>) -> EndpointVerdict {
     let user = policy.user(question.user);
     let user = user.as_deref();
     let mut verdict = EndpointVerdict {
@@ -235,7 +267,7 @@ pub fn evaluate_endpoint(policy: &Policy, question: &EndpointQuestion<'_>) -> En
                 verdict.reason = judgement.reason;
                 verdict.checks = judgement.checks;
                 verdict.entry = Some(judgement.entry);
-                verdict.ruling = user.and_then(|user| ruling(policy, user, question, &verdict));
+                verdict.ruling = ruling(policy, question, &verdict, assumed);
                 if verdict.ruling.as_ref().is_some_and(|ruling| ruling.denial.is_some()) {
                     verdict.reason = EndpointReason::RuleDenied;
                 }
@@ -262,6 +294,10 @@ pub fn explain_endpoint(policy: &Policy, question: &EndpointQuestion<'_>) -> End
     EndpointExplanation {
         held_roles: user.map(|user| user.held_roles().to_vec()).unwrap_or_default(),
         matched: verdict.checks.iter().map(matched).collect(),
+        rules: with_rules(policy, question, &verdict, |rules, facts| {
+            rules.iter().map(|rule| rule.explain(facts)).collect()
+        })
+        .unwrap_or_default(),
         verdict,
     }
 }
@@ -269,17 +305,33 @@ pub fn explain_endpoint(policy: &Policy, question: &EndpointQuestion<'_>) -> End
 /// What the rules about the entry that decided say, once its requirements are met.
 fn ruling(
     policy: &Policy,
-    user: &User,
     question: &EndpointQuestion<'_>,
     verdict: &EndpointVerdict,
+    assumed: Option<Assumed<'_>>,
 ) -> Option<Arc<Ruling>> {
-    let (Ok(endpoint), EndpointReason::PolicyPermits) = (question.endpoint, verdict.reason) else {
+    if verdict.reason != EndpointReason::PolicyPermits {
         return None;
-    };
+    }
+    with_rules(policy, question, verdict, |rules, facts| {
+        let facts = Facts { redacted: assumed.is_some(), ..*facts };
+        Ruling::assuming(rules, &facts, assumed.unwrap_or_default())
+    })?
+}
+
+/// Asks something of the rules about the entry that decided, with what they look at; nothing where there is none,
+/// or no user.
+fn with_rules<'p, T>(
+    policy: &'p Policy,
+    question: &EndpointQuestion<'_>,
+    verdict: &EndpointVerdict,
+    ask: impl FnOnce(&[&'p Rule], &Facts<'_>) -> T,
+) -> Option<T> {
+    let endpoint = question.endpoint.ok()?;
     let rules = policy.rules().about_endpoint(verdict.entry.as_ref()?.name.as_ref()?);
     if rules.is_empty() {
         return None;
     }
+    let user = policy.user(question.user)?;
     let arguments = facts(question.attributes.value(), endpoint, &verdict.segments);
     let facts = Facts {
         tenant: policy.tenant(),
@@ -291,7 +343,7 @@ fn ruling(
         time: question.time,
         redacted: false,
     };
-    Ruling::of(&rules, &facts)
+    Some(ask(&rules, &facts))
 }
 
 /// What an entry says about an endpoint that it matches, apart from case.

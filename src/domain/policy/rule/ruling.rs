@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
-use super::{Effect, Rule, facts::Facts, truth::Truth};
+use super::{
+    Effect, Rule,
+    facts::Facts,
+    truth::{Truth, Why},
+};
 use crate::domain::sensitivity::Sensitivity;
 
 /// The most rules that a ruling names.
@@ -26,6 +30,41 @@ pub struct Ruling {
     pub denial: Option<Denial>,
     /// The least sensitivity that the call counts as, if a rule says so.
     pub raised: Option<Sensitivity>,
+}
+
+/// What is assumed of rules that can't be judged because the record hides something. Of a call that isn't a
+/// recorded one, nothing is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Assumed<'a> {
+    /// The rules that count as matching, by their names.
+    pub matching: &'a [Arc<str>],
+    /// Whether no rule can be judged: the record has only a part of the arguments.
+    pub all: bool,
+}
+
+/// What can be said of a rule and a call that may be a recorded one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// Whether its condition holds.
+    Known(Truth),
+    /// The record hides what would decide it.
+    Hidden,
+}
+
+impl Rule {
+    /// Judges the rule by what is known of a call.
+    #[must_use]
+    pub fn finding(&self, facts: &Facts<'_>) -> Finding {
+        let truth = self.when.truth(facts);
+        if truth == Truth::Unknown && facts.redacted {
+            let mut blamed = Vec::new();
+            self.when.blame(facts, &mut blamed);
+            if blamed.iter().any(|(_, why)| *why == Why::Redacted) {
+                return Finding::Hidden;
+            }
+        }
+        Finding::Known(truth)
+    }
 }
 
 /// A rule that matched.
@@ -56,9 +95,18 @@ impl Ruling {
     /// Judges a call by rules; nothing where none matches.
     #[must_use]
     pub fn of(rules: &[&Rule], facts: &Facts<'_>) -> Option<Arc<Self>> {
+        Self::assuming(rules, facts, Assumed::default())
+    }
+
+    /// Judges a call by rules, those that can't be judged for want of a whole record as it is assumed.
+    #[must_use]
+    pub fn assuming(rules: &[&Rule], facts: &Facts<'_>, assumed: Assumed<'_>) -> Option<Arc<Self>> {
         let mut ruling = Self::default();
         for rule in rules {
-            let truth = rule.when.truth(facts);
+            let truth = match rule.finding(facts) {
+                Finding::Known(truth) if !assumed.all => truth,
+                _ => assumed.matching.contains(&rule.name).into(),
+            };
             if truth.is_match() {
                 ruling.add(rule, truth == Truth::Unknown, facts);
             }

@@ -1,0 +1,49 @@
+//! `TenantService`.
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{Shared, caller, convert, credential::token};
+use crate::{
+    engine::tenants::{TenantView, WantedTenant},
+    proto::v1::{self, tenant_service_server::TenantService},
+};
+
+/// The use cases around tenants, on the wire.
+pub(super) struct Tenant(pub(super) Shared);
+
+#[async_trait]
+impl TenantService for Tenant {
+    async fn create_tenant(
+        &self,
+        request: Request<v1::CreateTenantRequest>,
+    ) -> Result<Response<v1::CreateTenantResponse>, Status> {
+        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let wanted = WantedTenant {
+            tenant: convert::name("tenant", &asked.tenant)?,
+            document: convert::optional(asked.document),
+            request_id: convert::request_id(&asked.request_id)?,
+        };
+        let (credential, secret) = self.0.engine.create_tenant(&caller, wanted).await?;
+        let made = TenantView { tenant: credential.tenant.clone(), policy_version: 1 };
+        Ok(Response::new(v1::CreateTenantResponse {
+            tenant: Some(tenant(made)),
+            token: Some(token(&credential)),
+            secret: secret.map(|secret| secret.reveal().to_owned()).unwrap_or_default(),
+        }))
+    }
+
+    async fn list_tenants(
+        &self,
+        request: Request<v1::ListTenantsRequest>,
+    ) -> Result<Response<v1::ListTenantsResponse>, Status> {
+        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let page = convert::page(asked.page_size, asked.page_token);
+        let (tenants, next_page_token) = self.0.engine.list_tenants(&caller, page).await?;
+        let tenants = tenants.into_iter().map(tenant).collect();
+        Ok(Response::new(v1::ListTenantsResponse { tenants, next_page_token }))
+    }
+}
+
+fn tenant(view: TenantView) -> v1::Tenant {
+    v1::Tenant { tenant: view.tenant.to_string(), policy_version: view.policy_version }
+}
