@@ -7,7 +7,8 @@ use callgate::{
     domain::policy::BUILTIN,
     proto::v1::{
         AuditEntry, AuditKind, AuditQueryRequest, AuthorizeEndpointRequest, AuthorizeEndpointResponse,
-        AuthorizeToolRequest, CreateTokenRequest, EndpointDecision, EndpointReason, Subject,
+        AuthorizeToolRequest, CreateTokenRequest, EndpointDecision, EndpointReason, ExplainEndpointRequest,
+        Subject, explain_endpoint_request::Policy as Against,
     },
 };
 use serde_json::Value;
@@ -367,4 +368,124 @@ async fn the_rate_of_a_user_is_shared_with_tool_calls() {
     }
     assert!(!refusals.is_empty());
     refused(&refusals[0], Code::ResourceExhausted, "RATE_LIMITED");
+}
+
+/// The endpoint policies with a rule about one of them, and one in shadow.
+const RULES: &str = "rules:
+  - name: own
+    endpoints: [one-user]
+    when: { none: [{ at: /segments/id, equals: { subject: user } }, { at: /attributes/shared, equals: true, optional: true }] }
+    effect: DENY
+    message: only your own record
+  - name: watched
+    endpoints: [one-user]
+    shadow: true
+    when: { at: /method, equals: HEAD }
+    effect: DENY
+    message: nobody asks for heads
+";
+
+#[tokio::test]
+async fn a_rule_about_an_endpoint_looks_at_segments_and_attributes() {
+    let service = Service::with_policy(&policy("STRICT", &format!("{ENDPOINTS}{RULES}"))).await;
+    let gate = service.gate();
+    let of = async |path: &str, attributes: &str| {
+        let request = AuthorizeEndpointRequest {
+            attributes_json: attributes.into(),
+            ..request("dev_user", "GET", path)
+        };
+        asked(&gate, request).await.unwrap()
+    };
+    assert_eq!(of("/api/users/dev_user", "").await.reason(), EndpointReason::PolicyPermits);
+    assert_eq!(of("/api/users/other", r#"{"shared":true}"#).await.reason(), EndpointReason::PolicyPermits);
+    for tricky in ["/api/users/other", "/api/users/%6fther", "/api//users/./other", "/api/users/x/../other/"]
+    {
+        let answer = of(tricky, r#"{"shared":false,"password":"SECRET"}"#).await;
+        assert_eq!(
+            (answer.decision(), answer.reason()),
+            (EndpointDecision::Deny, EndpointReason::RuleDenied)
+        );
+        assert_eq!(answer.message, "the rule `own` denies it: only your own record");
+    }
+    let entry: Value = serde_json::from_str(&service.entries().await.last().unwrap().entry_json).unwrap();
+    assert_eq!((&entry["reason"], &entry["details"]["rules"]), (&"RULE_DENIED".into(), &"own: DENY".into()));
+    assert!(!entry.to_string().contains("SECRET"), "{entry}");
+    let mut head = request("dev_user", "HEAD", "/api/users/dev_user");
+    head.attributes_json = "{}".into();
+    assert_eq!(asked(&gate, head).await.unwrap().reason(), EndpointReason::PolicyPermits);
+    let entry: Value = serde_json::from_str(&service.entries().await.last().unwrap().entry_json).unwrap();
+    assert_eq!(entry["details"]["shadow_rules"], "watched: DENY");
+}
+
+#[tokio::test]
+async fn an_explanation_names_permissions_rules_and_what_stands_in_shadow() {
+    let service = Service::with_policy(&policy("STRICT", &format!("{ENDPOINTS}{RULES}"))).await;
+    let (admin, before) = (service.admin(), service.entries().await.len());
+    let explain = async |request: ExplainEndpointRequest| {
+        Ok::<_, Status>(admin.policy().explain_endpoint(request).await?.into_inner())
+    };
+    let about = |method: &str, path: &str| ExplainEndpointRequest {
+        subject: subject("dev_user"),
+        method: method.into(),
+        path: path.into(),
+        ..ExplainEndpointRequest::default()
+    };
+    let told = explain(about("GET", "/api/users/7")).await.unwrap();
+    let answer = told.answer.unwrap();
+    assert_eq!((answer.reason(), answer.pattern.as_str()), (EndpointReason::RuleDenied, "/api/users/{id}"));
+    let roles: Vec<&str> = told.roles.iter().map(|held| held.role.as_str()).collect();
+    assert_eq!(roles, ["developer", "viewer"]);
+    let [users, audit] = told.requirements.as_slice() else { panic!("{:?}", told.requirements) };
+    assert_eq!(users.permissions[0].role, "viewer");
+    assert!(audit.requirement.as_ref().unwrap().passed);
+    let rules: Vec<_> =
+        told.rules.iter().map(|rule| (rule.name.as_str(), rule.matched, rule.shadow)).collect();
+    assert_eq!(rules, [("own", true, false), ("watched", false, true)]);
+    assert!(told.rules[0].operands.iter().any(|operand| operand.found == "\"7\""), "{:?}", told.rules[0]);
+    let told = explain(about("DELETE", "/api/audit")).await.unwrap();
+    let shadow = told.shadow.unwrap();
+    assert_eq!((shadow.pattern.as_str(), shadow.decision()), ("/api/audit", EndpointDecision::Deny));
+    assert_eq!(told.answer.unwrap().reason(), EndpointReason::UnknownEndpoint);
+    // Against a draft without rules, and against a version that isn't there.
+    let draft = ExplainEndpointRequest {
+        policy: Some(Against::DraftDocument(policy("STRICT", ENDPOINTS))),
+        ..about("GET", "/api/users/7")
+    };
+    assert_eq!(explain(draft).await.unwrap().answer.unwrap().reason(), EndpointReason::PolicyPermits);
+    let absent =
+        ExplainEndpointRequest { policy: Some(Against::PolicyVersion(9)), ..about("GET", "/api/users/7") };
+    refused(&explain(absent).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
+    assert_eq!(service.entries().await.len(), before, "an explanation is no decision");
+    let status = service.gate().policy().explain_endpoint(about("GET", "/")).await.unwrap_err();
+    refused(&status, Code::PermissionDenied, "RPC_NOT_PERMITTED");
+}
+
+#[tokio::test]
+async fn a_caller_who_asks_for_a_version_that_is_not_here_yet_gets_no_decision() {
+    let service = Service::with_policy(&policy("STRICT", ENDPOINTS)).await;
+    let (gate, admin) = (service.gate(), service.admin());
+    let endpoint = async |minimum_policy_version: u64| {
+        let request =
+            AuthorizeEndpointRequest { minimum_policy_version, ..request("dev_user", "GET", "/api/users/7") };
+        asked(&gate, request).await.map(|answer| answer.policy_version)
+    };
+    let tool = async |minimum_policy_version: u64| {
+        let request = AuthorizeToolRequest {
+            subject: subject("dev_user"),
+            call: call("list_files", "{}"),
+            minimum_policy_version,
+            ..AuthorizeToolRequest::default()
+        };
+        gate.gate().authorize_tool(request).await.map(|answer| answer.into_inner().policy_version)
+    };
+    assert_eq!((endpoint(1).await.unwrap(), tool(1).await.unwrap()), (1, 1));
+    for status in [endpoint(2).await.unwrap_err(), tool(2).await.unwrap_err()] {
+        refused(&status, Code::Aborted, "STALE_POLICY_VERSION");
+        assert_eq!(metadata(&status, "version"), "1");
+    }
+    let denied = service.entries().await.into_iter().filter(|entry| entry.kind() == AuditKind::RpcDenied);
+    let methods: Vec<String> = denied.map(|entry| entry.method).collect();
+    assert_eq!(methods, ["GateService.AuthorizeEndpoint", "GateService.AuthorizeTool"]);
+    apply(&admin, &policy("RELAX", ENDPOINTS)).await.unwrap();
+    assert_eq!((endpoint(2).await.unwrap(), tool(2).await.unwrap()), (2, 2));
 }

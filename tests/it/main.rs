@@ -51,9 +51,15 @@ mod server;
 #[cfg(test)]
 mod several;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod source;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod suites;
+#[cfg(test)]
+mod tenants;
 #[cfg(test)]
 mod verification;
 #[cfg(test)]

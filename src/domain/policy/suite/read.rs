@@ -190,7 +190,7 @@ impl Reader<'_> {
         let Some(node) = node else { return Some(Value::Object(Vec::new())) };
         let value = value(node, self.text, path, &mut self.faults)?;
         if value.as_object().is_none() {
-            self.fault(node.referenced, path, format!("must be a mapping, not {}", value.kind()));
+            self.fault(node.referenced, path, "must be a mapping, such as `{ path: /srv/a }`".to_owned());
             return None;
         }
         Some(value)

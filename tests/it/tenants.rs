@@ -1,0 +1,140 @@
+//! Tenants that are made and listed through a server.
+
+use std::process::Command;
+
+use callgate::{
+    client::{Client, request_id},
+    proto::v1::{
+        AuditKind, CreateTenantRequest, Decision, GetPolicyRequest, ListTenantsRequest, ListUsersRequest,
+    },
+};
+use tonic::{Code, Status};
+
+use crate::{
+    harness::{Service, apply, authorize, edited, refused, token},
+    process::Process,
+};
+
+async fn create(by: &Client, tenant: &str, document: &str) -> Result<(String, String), Status> {
+    let request = CreateTenantRequest {
+        tenant: tenant.into(),
+        document: document.into(),
+        request_id: request_id().unwrap(),
+    };
+    let answer = by.tenants().create_tenant(request).await?.into_inner();
+    assert_eq!(answer.tenant.unwrap().tenant, tenant);
+    Ok((answer.token.unwrap().user, answer.secret))
+}
+
+async fn listed(by: &Client) -> Result<Vec<(String, u64)>, Status> {
+    let answer = by.tenants().list_tenants(ListTenantsRequest::default()).await?.into_inner();
+    assert_eq!(answer.next_page_token, "");
+    Ok(answer.tenants.into_iter().map(|tenant| (tenant.tenant, tenant.policy_version)).collect())
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_made_works_at_once_and_shares_nothing() {
+    let service = Service::start().await;
+    let admin = service.admin();
+    let (user, secret) = create(&admin, "acme", "").await.unwrap();
+    assert_eq!(user, "admin_user");
+    let theirs = service.client(&secret);
+    let gate = service.client(&token(&theirs, "gate").await.1);
+    let answer = authorize(&gate, "dev_user", "read_file", "{}").await;
+    assert_eq!((answer.decision(), answer.policy_version), (Decision::Allow, 1));
+    // Equal names, and nothing in common: what one tenant's admin takes away, the other's users keep.
+    let without =
+        edited(&[("tenant: default", "tenant: acme"), ("  dev_user: { roles: [developer] }\n", "")]);
+    apply(&theirs, &without).await.unwrap();
+    assert_eq!(authorize(&gate, "dev_user", "read_file", "{}").await.decision(), Decision::Deny);
+    assert_eq!(authorize(&service.gate(), "dev_user", "read_file", "{}").await.decision(), Decision::Allow);
+    let users = theirs.policy().list_users(ListUsersRequest::default()).await.unwrap().into_inner();
+    assert!(users.users.iter().all(|user| user.user != "dev_user"));
+    let policy = admin.policy().get_policy(GetPolicyRequest::default()).await.unwrap().into_inner();
+    assert!(policy.document.contains("tenant: default"));
+    assert_eq!(listed(&admin).await.unwrap(), [("acme".into(), 2), ("default".into(), 1)]);
+    // Each side has its entry: here who made it, there that it was made.
+    let made = service.entries().await.into_iter().find(|entry| entry.kind() == AuditKind::TenantCreated);
+    let entries: Vec<_> = service.entries().await;
+    let ours = entries.iter().rfind(|entry| entry.kind() == AuditKind::TenantCreated).unwrap();
+    assert_eq!(ours.actor, "admin_user");
+    assert!(ours.entry_json.contains(r#""tenant":"acme""#), "{}", ours.entry_json);
+    assert!(made.is_some());
+}
+
+#[tokio::test]
+async fn only_who_may_manage_tenants_learns_of_them() {
+    let (service, _, other_admin) = Service::with_other_tenant().await;
+    for by in [&service.gate(), &other_admin, &service.user("dev_user").await] {
+        refused(&create(by, "acme", "").await.unwrap_err(), Code::PermissionDenied, "RPC_NOT_PERMITTED");
+        refused(&listed(by).await.unwrap_err(), Code::PermissionDenied, "RPC_NOT_PERMITTED");
+    }
+    // The right counts in the tenant `default` alone, and is needed beside the permission for the RPC.
+    let admin = service.admin();
+    apply(&admin, &edited(&[("          - callgate.tenants\n", "")])).await.unwrap();
+    let status = create(&admin, "acme", "").await.unwrap_err();
+    refused(&status, Code::PermissionDenied, "RPC_NOT_PERMITTED");
+    assert!(status.message().contains("`callgate.tenants`"), "{}", status.message());
+    let last =
+        service.entries().await.into_iter().rfind(|entry| entry.kind() == AuditKind::RpcDenied).unwrap();
+    assert_eq!(last.method, "TenantService.CreateTenant");
+}
+
+#[tokio::test]
+async fn a_tenant_is_made_whole_once_or_not_at_all() {
+    let service = Service::start().await;
+    let admin = service.admin();
+    let status = create(&admin, "default", "").await.unwrap_err();
+    refused(&status, Code::AlreadyExists, "TENANT_EXISTS");
+    let status = create(&admin, "acme", "tenant: acme\nroles: 1\n").await.unwrap_err();
+    refused(&status, Code::InvalidArgument, "POLICY_INVALID");
+    let status = create(&admin, "acme", &edited(&[])).await.unwrap_err();
+    refused(&status, Code::InvalidArgument, "POLICY_INVALID");
+    assert!(status.message().contains("`tenant` must be `acme`"), "{}", status.message());
+    let status = create(&admin, "", "").await.unwrap_err();
+    refused(&status, Code::InvalidArgument, "FIELD_INVALID");
+    assert_eq!(listed(&admin).await.unwrap().len(), 1);
+    let request = CreateTenantRequest {
+        tenant: "acme".into(),
+        request_id: request_id().unwrap(),
+        ..Default::default()
+    };
+    let first = admin.tenants().create_tenant(request.clone()).await.unwrap().into_inner();
+    let again = admin.tenants().create_tenant(request.clone()).await.unwrap().into_inner();
+    assert_eq!((again.token, again.secret.as_str()), (first.token, ""));
+    let other = CreateTenantRequest { tenant: "beta".into(), ..request };
+    let status = admin.tenants().create_tenant(other).await.unwrap_err();
+    refused(&status, Code::AlreadyExists, "REQUEST_ID_REUSED");
+    assert_eq!(listed(&admin).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn the_command_line_makes_and_lists_tenants_through_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(&folder.path().join("data"), &[]).await;
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_callgate"))
+            .arg("tenant")
+            .args(arguments)
+            .args(["--address", &process.address, "--data-dir"])
+            .arg(folder.path().join("data"))
+            .current_dir(folder.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, stdout, stderr) = run(&["create", "acme", "--online", "--out", "acme.token"]);
+    assert_eq!((code, stdout.trim()), (Some(0), "acme.token"), "{stderr}");
+    let secret = std::fs::read_to_string(folder.path().join("acme.token")).unwrap();
+    assert!(secret.starts_with("cg_") && !stderr.contains(secret.trim()), "{stderr}");
+    let (code, stdout, _) = run(&["list", "--output", "json"]);
+    assert_eq!(code, Some(0));
+    let tenants: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(tenants["tenants"][0]["tenant"], "acme");
+    let (code, _, stderr) = run(&["create", "acme", "--online"]);
+    assert_eq!(code, Some(16), "{stderr}");
+    // Without --online it is done to the data directory itself, which this server has.
+    assert_eq!(run(&["create", "beta"]).0, Some(14));
+}
