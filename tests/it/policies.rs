@@ -12,8 +12,9 @@ use callgate::{
     client::Client,
     domain::policy::BUILTIN,
     proto::v1::{
-        ApplyPolicyRequest, ApplyPolicyResponse, ApprovalState, AuditKind, AuthorizeToolRequest, Decision,
-        DecisionReason, GetPolicyRequest, GetPolicyResponse, GrantState, RevokeTokenRequest, Verdict,
+        ApplyPolicyRequest, ApplyPolicyResponse, ApprovalState, AuditKind, AuthorizeEndpointRequest,
+        AuthorizeToolRequest, Decision, DecisionReason, GetPolicyRequest, GetPolicyResponse, GrantState,
+        RevokeTokenRequest, Verdict,
     },
 };
 use tonic::{Code, Status};
@@ -365,4 +366,72 @@ async fn an_applied_policy_is_answered_again_for_its_request_id() {
     service.clock.advance(Duration::from_hours(24) + Duration::from_secs(1));
     let fresh = applied(&admin, change(role_taken())).await.unwrap();
     assert_eq!(fresh.version, 4, "after 24 h it is a new request");
+}
+
+/// Every denial is an entry with everything that an auditor asks for a year later.
+#[tokio::test]
+async fn every_denial_is_recorded_with_who_what_why_and_by_which_version() {
+    let rules = r#"rules:
+  - { name: inside, tools: [{ server: fs, names: [read_file] }], when: { at: /path, path_outside: [/srv] }, effect: DENY, message: m }
+endpoints:
+  - { methods: [GET], path: "/users/{id}", requires: [{ resource: menu.users, code: VIEW }] }
+"#;
+    let document = edited(&[
+        ("workflow: true", "workflow: false"),
+        (
+            "  dev_user: { roles: [developer] }",
+            "  dev_user: { roles: [developer] }\n  gone: { enabled: false }\n  barred: { roles: [developer, barred] }",
+        ),
+        (
+            "roles:\n  guest:",
+            "roles:\n  barred: { permissions: [{ effect: DENY, code: EXECUTE, resources: [tool.read_file] }] }\n  guest:",
+        ),
+    ]) + rules;
+    let service = Service::with_policy(&document).await;
+    let gate = service.gate();
+    for (user, tool, reason) in [
+        ("nobody", "read_file", "UNKNOWN_USER"),
+        ("gone", "read_file", "USER_DISABLED"),
+        ("dev_user", "no_such_tool", "UNKNOWN_TOOL"),
+        ("barred", "read_file", "PERMISSION_DENIED"),
+        ("guest_user", "write_file", "PERMISSION_MISSING"),
+        ("dev_user", "read_file", "RULE_DENIED"),
+        ("dev_user", "write_file", "WORKFLOW_OFF"),
+    ] {
+        let answer = authorize(&gate, user, tool, r#"{"path":"/etc"}"#).await;
+        assert_eq!(answer.decision(), Decision::Deny, "{reason}");
+        let json = service.entries().await.last().unwrap().entry_json.clone();
+        let entry: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let said =
+            ["kind", "decision", "reason", "tenant", "server", "tool", "permission_code", "resource_key"];
+        assert_eq!(
+            said.map(|member| entry[member].as_str().unwrap_or_default().to_owned()),
+            ["TOOL_DENIED", "DENY", reason, "default", "fs", tool, "EXECUTE", &format!("tool.{tool}")]
+        );
+        assert_eq!(
+            (&entry["subject"]["user"], &entry["policy_version"]),
+            (&user.into(), &1.into()),
+            "{reason}"
+        );
+    }
+    for (path, reason, key) in
+        [("/users/7", "PERMISSION_MISSING", "menu.users"), ("/other", "UNKNOWN_ENDPOINT", "")]
+    {
+        let request = AuthorizeEndpointRequest {
+            subject: subject("dev_user"),
+            method: "get".into(),
+            path: path.into(),
+            ..Default::default()
+        };
+        gate.gate().authorize_endpoint(request).await.unwrap();
+        let json = service.entries().await.last().unwrap().entry_json.clone();
+        let entry: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let said = ["kind", "decision", "reason", "tenant", "method", "resource_key", "permission_code"];
+        let code = if key.is_empty() { "" } else { "VIEW" };
+        assert_eq!(
+            said.map(|member| entry[member].as_str().unwrap_or_default().to_owned()),
+            ["ENDPOINT_DENIED", "DENY", reason, "default", &format!("GET {path}"), key, code]
+        );
+        assert_eq!((&entry["subject"]["user"], &entry["policy_version"]), (&"dev_user".into(), &1.into()));
+    }
 }

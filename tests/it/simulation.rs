@@ -188,7 +188,7 @@ async fn a_simulation_needs_a_policy_that_is_good_and_the_right_to_it() {
 
 #[tokio::test]
 async fn two_tenants_with_equal_names_never_meet() {
-    let (service, other_gate, other_admin) = Service::with_other_tenant().await;
+    let (service, other_admin, other_gate) = Service::with_other_tenant().await;
     authorize(&service.gate(), "dev_user", "read_file", r#"{"path":"/etc/a"}"#).await;
     authorize(&service.gate(), "dev_user", "read_file", r#"{"path":"/etc/b"}"#).await;
     authorize(&other_gate, "dev_user", "read_file", r#"{"path":"/etc/c"}"#).await;

@@ -64,7 +64,7 @@ async fn a_tenant_that_is_made_works_at_once_and_shares_nothing() {
 
 #[tokio::test]
 async fn only_who_may_manage_tenants_learns_of_them() {
-    let (service, _, other_admin) = Service::with_other_tenant().await;
+    let (service, other_admin, _) = Service::with_other_tenant().await;
     for by in [&service.gate(), &other_admin, &service.user("dev_user").await] {
         refused(&create(by, "acme", "").await.unwrap_err(), Code::PermissionDenied, "RPC_NOT_PERMITTED");
         refused(&listed(by).await.unwrap_err(), Code::PermissionDenied, "RPC_NOT_PERMITTED");

@@ -11,8 +11,10 @@ use std::{
 use super::{
     Policy,
     document::ToolEntry,
-    fault::quote,
+    endpoint::{EndpointEntry, Method},
+    fault::{escape, quote},
     resource::{Code, Effect, Resource},
+    rule::Rule,
     stage::Stage,
 };
 use crate::domain::{name::Name, sensitivity::Sensitivity};
@@ -169,6 +171,18 @@ fn lines(policy: &Policy) -> BTreeMap<String, String> {
         let what = format!("tool {} of {}", quote(&entry.name.to_string()), quote(&entry.server.to_string()));
         say(&what, &tool(entry));
     }
+    for entry in policy.endpoints().entries() {
+        let methods: Vec<&str> = entry.methods.iter().map(Method::as_str).collect();
+        let methods = if methods.is_empty() { "*".to_owned() } else { methods.join(",") };
+        let shadow = if entry.shadow { " (shadow)" } else { "" };
+        say(
+            &format!("endpoint {}{shadow}", quote(&format!("{methods} {}", entry.pattern))),
+            &endpoint(entry),
+        );
+    }
+    for held in policy.rules().all() {
+        say(&format!("rule {}", quote(&held.name)), &rule(held));
+    }
     for sensitivity in Sensitivity::ALL {
         for held in &*policy.stages_for(sensitivity) {
             say(&format!("stage {} for {}", quote(&held.name), sensitivity.as_str()), &stage(held));
@@ -180,6 +194,21 @@ fn lines(policy: &Policy) -> BTreeMap<String, String> {
 fn tool(entry: &ToolEntry) -> String {
     let key = entry.resource.as_deref().map(|key| format!(", {}", quote(key))).unwrap_or_default();
     format!("{}, {}{key}", entry.sensitivity.as_str(), entry.code.as_str())
+}
+
+fn endpoint(entry: &EndpointEntry) -> String {
+    let requires: Vec<String> =
+        entry.requires.iter().map(|needed| format!("{} {}", needed.code.as_str(), needed.resource)).collect();
+    let name = entry.name.as_ref().map(|name| format!(", {}", quote(name))).unwrap_or_default();
+    format!("requires {}{name}", requires.join(" and "))
+}
+
+fn rule(rule: &Rule) -> String {
+    let shadow = if rule.shadow { " (shadow)" } else { "" };
+    let tools = rule.tools.iter().map(|tool| quote(&format!("{}/{}", tool.server, tool.name)));
+    let about: Vec<String> = tools.chain(rule.endpoints.iter().map(|name| quote(name))).collect();
+    let (effect, when, message) = (rule.effect, escape(&rule.when.to_string()), quote(&rule.message));
+    format!("{effect}{shadow} for {} when {when}: {message}", about.join(", "))
 }
 
 fn stage(stage: &Stage) -> String {
@@ -206,4 +235,45 @@ fn document(before: &Policy, after: &Policy) -> Vec<Line> {
         (before != after).then(|| Line { what: what.clone(), before: text(before), after: text(after) })
     };
     names.into_iter().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::policy::document::Document;
+
+    const HEAD: &str = "tenant: t
+workflow: false
+users: { root: { roles: [admin] } }
+roles: { admin: { permissions: [{ effect: ALLOW, code: USE, resources: [callgate.*] }] } }
+tools: [{ server: fs, names: [open], sensitivity: LOW }]
+";
+
+    fn told(before: &str, after: &str) -> Vec<String> {
+        let policy = |rest: &str| Policy::compile(&Document::parse(&format!("{HEAD}{rest}")).unwrap(), 1);
+        let lines = compare(&policy(before), &policy(after)).document;
+        lines.into_iter().map(|Line { what, before, after }| format!("{what}: {before} -> {after}")).collect()
+    }
+
+    #[test]
+    fn every_part_of_a_document_that_differs_is_told() {
+        let rule = "rules: [{ name: inside, tools: [{ server: fs, names: [open] }], effect: DENY, message: m, when: { all: [{ at: /a, equals: 1 }, { none: [{ subject: { users: [ann] } }] }] } }]\n";
+        let shown = "DENY for `fs/open` when all of (/a equals 1; none of (subject has user in ann)): `m`";
+        assert_eq!(told("", rule), [format!("rule `inside`:  -> {shown}")]);
+        let raised = rule.replace("effect: DENY", "raise: HIGH").replace("equals: 1", "equals: 2");
+        let other = shown.replace("DENY", "RAISE HIGH").replace("equals 1", "equals 2");
+        assert_eq!(told(rule, &raised), [format!("rule `inside`: {shown} -> {other}")]);
+        assert_eq!(told(rule, &format!("# a comment moves the rule\n{rule}")), [""; 0]);
+        let endpoint = "endpoints: [{ methods: [GET, HEAD], path: '/users/{id}', requires: [{ resource: users, code: VIEW }, { resource: log, code: EDIT }] }]\n";
+        let shown = "requires VIEW users and EDIT log";
+        assert_eq!(told("", endpoint), [format!("endpoint `GET,HEAD /users/{{id}}`:  -> {shown}")]);
+        let shadowed = endpoint.replace("methods", "shadow: true, name: user, methods");
+        assert_eq!(
+            told(endpoint, &shadowed),
+            [
+                format!("endpoint `GET,HEAD /users/{{id}}`: {shown} -> "),
+                format!("endpoint `GET,HEAD /users/{{id}}` (shadow):  -> {shown}, `user`")
+            ]
+        );
+    }
 }

@@ -57,7 +57,8 @@ impl Rulebook {
         self.roles.values().filter(move |role| allows(role)).map(|role| role.name())
     }
 
-    /// The stage, if any, that names the user or the department which a change takes away.
+    /// The stage or the rule, if any, that names the user or the department which a change takes away. A rule may
+    /// name users who aren't there, so only its departments count.
     pub(super) fn named_by(&self, change: &Change) -> Option<String> {
         let names = |stage: &&Stage| match change {
             Change::NoUser(user) => stage.users.iter().any(|named| **named == **user),
@@ -65,6 +66,9 @@ impl Rulebook {
             _ => false,
         };
         let found = self.stages.values().flat_map(|stages| stages.iter()).find(names);
-        found.map(|stage| format!("the stage `{}`", stage.name))
+        let stage = found.map(|stage| format!("the stage `{}`", stage.name));
+        let Change::NoDepartment(department) = change else { return stage };
+        let rule = || self.rules.all().iter().find(|rule| rule.when.names_department(department));
+        stage.or_else(|| rule().map(|rule| format!("the rule `{}`", rule.name)))
     }
 }

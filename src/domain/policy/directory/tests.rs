@@ -94,11 +94,19 @@ stages: [{ name: s, sensitivities: [HIGH, CRITICAL], users: [keeper], department
 users: { root: { roles: [root] }, ann: {}, keeper: {} }
 departments:
   board: {}
+  guards: {}
   engineering: { roles: [maker] }
   platform: { parent: engineering, members: [ann] }
 roles:
   root: { permissions: [{ effect: ALLOW, code: USE, resources: [callgate.*] }] }
   maker: { permissions: [{ effect: ALLOW, code: EXECUTE, resources: [tool.*] }] }
+tools: [{ server: fs, names: [open], sensitivity: LOW }]
+rules:
+  - name: watch
+    tools: [{ server: fs, names: [open] }]
+    when: { none: [{ subject: { departments: [guards] } }] }
+    effect: DENY
+    message: only guards open
 ",
     )
     .unwrap();
@@ -125,6 +133,8 @@ fn an_edit_that_would_break_something_is_refused_with_what() {
     let named = |text: &str| EditFault::Named { by: "the stage `s`".into(), name: name(text) };
     assert_eq!(fault(Edit::RemoveDepartment(name("board"))), named("board"));
     assert_eq!(fault(Edit::RemoveUser(name("keeper"))), named("keeper"));
+    let by_rule = EditFault::Named { by: "the rule `watch`".into(), name: name("guards") };
+    assert_eq!(fault(Edit::RemoveDepartment(name("guards"))), by_rule);
     assert_eq!(fault(Edit::RemoveUser(name("nobody"))), EditFault::UnknownUser(name("nobody")));
     let update = Edit::UpdateUser { user: name("nobody"), kind: None, enabled: Some(false) };
     assert_eq!(fault(update), EditFault::UnknownUser(name("nobody")));

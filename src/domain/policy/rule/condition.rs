@@ -86,6 +86,18 @@ impl Condition {
         }
     }
 
+    /// Whether it asks for members of that department by its name.
+    #[must_use]
+    pub fn names_department(&self, department: &str) -> bool {
+        match self {
+            Self::All(of) | Self::Any(of) | Self::None(of) => {
+                of.iter().any(|condition| condition.names_department(department))
+            }
+            Self::Subject(subject) => subject.departments.iter().any(|named| named == department),
+            Self::Field(_) | Self::Time(_) => false,
+        }
+    }
+
     /// Whether it holds.
     #[must_use]
     pub fn truth(&self, facts: &Facts<'_>) -> Truth {
@@ -188,6 +200,21 @@ impl PartialEq for Field {
 }
 
 impl Eq for Field {}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, of) = match self {
+            Self::All(of) => ("all", of),
+            Self::Any(of) => ("any", of),
+            Self::None(of) => ("none", of),
+            Self::Field(field) => return field.fmt(formatter),
+            Self::Subject(subject) => return subject.fmt(formatter),
+            Self::Time(hours) => return hours.fmt(formatter),
+        };
+        let parts: Vec<String> = of.iter().map(ToString::to_string).collect();
+        write!(formatter, "{word} of ({})", parts.join("; "))
+    }
+}
 
 impl fmt::Display for Field {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

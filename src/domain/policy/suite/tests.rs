@@ -168,7 +168,7 @@ fn every_fault_of_a_suite_has_its_line_and_says_what_would_be_right() {
         ),
         (
             &format!("{head}tests: [{{ user: x, expect: {{ a: DENY }} }}]\n"),
-            "line 2, column 11: tests[0].user: unknown key; use one of `name`, `users`, `agent`, `time`, `expect`",
+            "line 2, column 11: tests[0].user: unknown key `user`; use one of `name`, `users`, `agent`, `time`, `expect`",
         ),
     ] {
         assert_eq!(faults(suite).first().map(String::as_str), Some(expected), "{suite}");
