@@ -123,6 +123,7 @@ Examples:
   callgate policy versions
   callgate policy diff 2 3
   callgate policy rollback 2 --dry-run
+  callgate policy schema > policy.schema.json
   callgate policy explain --user dev_user --tool write_file --draft policy.yaml";
 
 /// Of `user`.

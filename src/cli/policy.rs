@@ -40,15 +40,24 @@ enum Command {
     Diff(difference::DiffArgs),
     /// Apply the document of an earlier version again; shows what changes, and asks
     Rollback(apply::RollbackArgs),
+    /// Print the JSON Schema of policy documents, for editors; asks no server
+    Schema,
     /// Explain what would be decided about a tool call; the same as `callgate check`
     Explain(Box<check::Question>),
 }
+
+/// The JSON Schema of policy documents; a test holds it to the types that read them.
+const SCHEMA: &str = include_str!("../../docs/policy.schema.json");
 
 /// Runs the command.
 ///
 /// # Errors
 /// The server's refusal, a file that can't be read, or why the server can't be reached.
 pub async fn run(args: PolicyArgs, output: &Output) -> Result<Exit, Failure> {
+    if matches!(args.command, Command::Schema) {
+        output.document(SCHEMA)?;
+        return Ok(Exit::Ok);
+    }
     let client = args.connection.connect(Role::Admin)?;
     match args.command {
         Command::Apply(apply) => return apply::apply(&client, apply, output).await,
@@ -56,6 +65,8 @@ pub async fn run(args: PolicyArgs, output: &Output) -> Result<Exit, Failure> {
         Command::Versions { limit } => versions::list(&client, limit, output).await?,
         Command::Diff(diff) => difference::diff(&client, diff, output).await?,
         Command::Rollback(rollback) => return apply::rollback(&client, rollback, output).await,
+        // Answered without a server.
+        Command::Schema => {}
         Command::Explain(question) => check::ask_about(&client, *question, output).await?,
     }
     Ok(Exit::Ok)

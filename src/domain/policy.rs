@@ -22,6 +22,8 @@ pub mod resource;
 mod rights;
 pub mod rule;
 mod rulebook;
+#[cfg(test)]
+mod schema;
 pub mod stage;
 pub mod user;
 mod yaml;

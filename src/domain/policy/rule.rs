@@ -16,6 +16,8 @@ pub mod matcher;
 pub mod mold;
 pub mod read;
 pub mod ruling;
+#[cfg(test)]
+pub(super) mod schema;
 pub mod selector;
 mod template;
 mod truth;
@@ -164,4 +166,4 @@ impl Rules {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
