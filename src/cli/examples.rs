@@ -130,6 +130,7 @@ Examples:
   callgate policy rollback 2 --dry-run
   callgate policy test policy.suite.yaml
   callgate policy simulate -f policy.yaml --since 7d
+  callgate policy schema > policy.schema.json
   callgate policy explain --user dev_user --tool write_file --draft policy.yaml";
 
 /// Of `policy test`.

@@ -53,9 +53,14 @@ enum Command {
     /// Replay audited calls against a draft or another version: which would be answered differently, and what its
     /// new rules hit
     Simulate(simulate::SimulateArgs),
+    /// Print the JSON Schema of policy documents, for editors; asks no server
+    Schema,
     /// Explain what would be decided about a tool call; the same as `callgate check`
     Explain(Box<check::Question>),
 }
+
+/// The JSON Schema of policy documents; a test holds it to the types that read them.
+const SCHEMA: &str = include_str!("../../docs/policy.schema.json");
 
 /// Runs the command.
 ///
@@ -65,9 +70,14 @@ pub async fn run(args: PolicyArgs, output: &Output) -> Result<Exit, Failure> {
     if let Command::Test(test) = &args.command {
         return test::run(test, output);
     }
+    if matches!(args.command, Command::Schema) {
+        output.document(SCHEMA)?;
+        return Ok(Exit::Ok);
+    }
     let client = args.connection.connect(Role::Admin)?;
     match args.command {
-        Command::Test(_) => {}
+        // Answered without a server.
+        Command::Test(_) | Command::Schema => {}
         Command::Apply(apply) => return apply::apply(&client, apply, output).await,
         Command::Get { version } => versions::get(&client, version, output).await?,
         Command::Versions { limit } => versions::list(&client, limit, output).await?,

@@ -55,6 +55,7 @@ fn every_command_of_the_help_texts_is_accepted() {
         "callgate clock accept --data-dir /tmp/x --yes",
         "callgate policy apply -f p.yaml --expected-version 3 --dry-run --address localhost:1",
         "callgate policy get --output yaml --token-file x",
+        "callgate policy schema",
         "callgate health --address localhost:1 --service liveness",
         "callgate completion fish",
         "callgate man --dir /tmp/x",

@@ -23,6 +23,8 @@ pub mod resource;
 mod rights;
 pub mod rule;
 mod rulebook;
+#[cfg(test)]
+mod schema;
 pub mod stage;
 pub mod suite;
 pub mod user;

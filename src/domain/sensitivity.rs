@@ -3,6 +3,7 @@
 /// How much harm a tool call can do, least first: the order is the meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Sensitivity {
     /// Reads what anybody may know.
     Low,

@@ -48,6 +48,7 @@ pub const TIMEOUT_DEFAULT: Duration = Duration::from_hours(1);
 
 /// What becomes of a tool or an endpoint that no entry names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "UPPERCASE"))]
 pub enum Mode {
     /// It is denied.
     Strict,
@@ -71,6 +72,7 @@ impl Mode {
 
 /// Whether a user is a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "UPPERCASE"))]
 pub enum UserKind {
     /// A person; only a person's vote counts.
     Human,

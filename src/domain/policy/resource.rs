@@ -16,6 +16,7 @@ pub const OWN_PREFIX: &str = "callgate.";
 
 /// What may be done with a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "UPPERCASE"))]
 pub enum Code {
     /// See that it is there, and read it.
     View,
@@ -65,6 +66,7 @@ impl Code {
 
 /// What a permission does to what it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "UPPERCASE"))]
 pub enum Effect {
     /// Lets it go on, unless a DENY matches too.
     Allow,

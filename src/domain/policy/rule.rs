@@ -16,6 +16,8 @@ pub mod matcher;
 pub mod mold;
 pub mod read;
 pub mod ruling;
+#[cfg(test)]
+pub(super) mod schema;
 pub mod selector;
 mod template;
 mod truth;
@@ -169,4 +171,4 @@ impl Rules {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,6 +1,6 @@
 //! What the policy means, asked through documents.
 
-mod corpus;
+pub(super) mod corpus;
 pub(super) mod documents;
 mod faults;
 mod model;

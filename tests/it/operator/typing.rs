@@ -186,3 +186,10 @@ fn the_page_of_the_program_says_what_only_a_manual_does() {
         assert!(recover.contains(part), "{part}: {recover}");
     }
 }
+
+#[test]
+fn the_schema_of_policies_is_printed_without_a_server() {
+    let printed = run(["policy", "schema", "--address", "nowhere.invalid:1"]);
+    assert_exit(&printed, 0);
+    assert_eq!(String::from_utf8_lossy(&printed.stdout), crate::source::read("docs/policy.schema.json"));
+}

@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 const DAY_MINUTES: u32 = 24 * 60;
 
 /// The days of a week by their words.
-const DAYS: [(&str, Weekday); 7] = [
+pub(super) const DAYS: [(&str, Weekday); 7] = [
     ("MON", Weekday::Mon),
     ("TUE", Weekday::Tue),
     ("WED", Weekday::Wed),

@@ -14,6 +14,8 @@ mod url;
 
 use regex::Regex;
 
+#[cfg(test)]
+pub(super) use self::text::{REGEX_BYTES_MAX, REGEXES_MAX};
 use self::{
     command::{Programs, program, shell_syntax},
     compare::{Limit, Operand, Order},
@@ -90,7 +92,7 @@ const fn describe(word: &'static str, example: &'static str, holds: &'static str
 }
 
 /// The kinds of JSON values.
-const KINDS: [&str; 6] = ["null", "boolean", "number", "string", "array", "object"];
+pub(super) const KINDS: [&str; 6] = ["null", "boolean", "number", "string", "array", "object"];
 
 /// What a condition asks of a value.
 #[derive(Debug, Clone)]

@@ -25,7 +25,7 @@ pub struct Defined<'a> {
 }
 
 /// What a condition can be, each by its key.
-const FORMS: [&str; 6] = ["all", "any", "none", "at", "subject", "time"];
+pub(super) const FORMS: [&str; 6] = ["all", "any", "none", "at", "subject", "time"];
 /// What may stand beside a selector and a matcher.
 const BESIDE: [&str; 4] = ["at", "optional", "elements", "base"];
 

@@ -2,7 +2,7 @@
 
 mod analysis;
 mod cost;
-mod documents;
+pub(in super::super) mod documents;
 mod evaluation;
 mod logic;
 mod model;

@@ -36,31 +36,31 @@ const WITHOUT_PATHS: &str = "document.md";
 
 /// One bad document.
 #[derive(Debug)]
-pub(super) struct Case {
+pub(in super::super) struct Case {
     /// What it is called in its file.
-    pub(super) title: String,
+    pub(in super::super) title: String,
     /// The document, whole.
-    pub(super) text: String,
+    pub(in super::super) text: String,
     faults: Vec<Fault>,
 }
 
 /// A file of the corpus.
 #[derive(Debug)]
-pub(super) struct File {
+pub(in super::super) struct File {
     /// Its name, such as `shape.md`.
-    pub(super) name: String,
+    pub(in super::super) name: String,
     /// Its cases, in order.
-    pub(super) cases: Vec<Case>,
+    pub(in super::super) cases: Vec<Case>,
     written: String,
     /// What should be written in it.
     said: String,
 }
 
 /// Every file of the corpus, in order.
-pub(super) static CORPUS: LazyLock<Vec<File>> = LazyLock::new(|| {
+pub(in super::super) static CORPUS: LazyLock<Vec<File>> = LazyLock::new(|| {
     let entries = fs::read_dir(folder()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.filter(|name| name.ends_with(".md") && name != "README.md").collect();
+    let mut names: Vec<_> = names.filter(|name| name != "README.md").collect();
     names.sort();
     names.into_iter().map(read).collect()
 });
@@ -93,11 +93,12 @@ fn read(name: String) -> File {
     let mut title = String::new();
     let mut lines = written.lines();
     while let Some(line) = lines.next() {
-        let block = |lines: &mut std::str::Lines<'_>| {
-            lines.take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect::<String>()
+        let mut block = || {
+            let inside: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            inside.join("\n")
         };
         if line == "```text" {
-            block(&mut lines);
+            block();
             continue;
         }
         writeln!(said, "{line}").unwrap();
@@ -105,9 +106,10 @@ fn read(name: String) -> File {
             words.clone_into(&mut title);
         }
         let Some(marks) = line.strip_prefix("```yaml") else { continue };
-        let document = block(&mut lines);
+        let document = block();
         let (text, is_beside) = (whole(&document, marks.trim()), marks.trim() == "stored");
-        write!(said, "{document}```\n```text\n").unwrap();
+        let end = if document.is_empty() { "" } else { "\n" };
+        write!(said, "{document}{end}```\n```text\n").unwrap();
         let faults = Document::parse_beside(&text, &stored(is_beside)).expect_err(&title);
         for fault in &faults {
             writeln!(said, "{fault}").unwrap();

@@ -13,26 +13,56 @@ use serde::{
 use serde_saphyr::Spanned;
 
 use super::Text;
+#[cfg(test)]
+use crate::domain::policy::{rule::RULE_TOOLS_MAX, schema};
 
-/// A rule.
+/// A rule over the arguments of tool calls, or over the attributes of requests to endpoints.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(
+        rename = "Rule",
+        extend("allOf" = [schema::one_of(&["tools", "endpoints"]), schema::one_of(&["effect", "raise"])])
+    )
+)]
 pub(in super::super) struct RawRule {
+    /// What people call it: letters, digits, `-`, `_` and `.`; unique in the policy.
+    #[cfg_attr(test, schemars(with = "schema::RuleName"))]
     pub(in super::super) name: Text,
+    /// The tools that it is about, at most 64 names in all; each must fit an entry under `tools`.
+    #[cfg_attr(test, schemars(with = "Option<Vec<RawRuleTools>>", length(min = 1)))]
     pub(in super::super) tools: Option<Spanned<Vec<RawRuleTools>>>,
+    /// The endpoints that it is about, by the `name` of their entries.
+    #[cfg_attr(test, schemars(with = "Option<Vec<schema::Name>>", length(min = 1, max = RULE_TOOLS_MAX)))]
     pub(in super::super) endpoints: Option<Spanned<Vec<Text>>>,
+    /// When it matches. What can't be judged, because a field is missing or of another type, counts as a match.
+    #[cfg_attr(test, schemars(with = "schema::Condition"))]
     pub(in super::super) when: Node,
+    /// DENY: a call that matches is denied.
+    #[cfg_attr(test, schemars(with = "Option<schema::Deny>"))]
     pub(in super::super) effect: Option<Text>,
+    /// A call that matches counts as at least so sensitive. Not for endpoints, which nobody approves.
+    #[cfg_attr(test, schemars(with = "Option<schema::Raised>"))]
     pub(in super::super) raise: Option<Text>,
+    /// Why the rule is there, for people: one line of at most 512 bytes.
+    #[cfg_attr(test, schemars(with = "schema::Message"))]
     pub(in super::super) message: Text,
+    /// Whether it is only judged and reported, without effect. The default is false.
     pub(in super::super) shadow: Option<bool>,
 }
 
-/// Tools that a rule is about.
+/// Tools of a server that a rule is about.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RuleTools"))]
 pub(in super::super) struct RawRuleTools {
+    /// Which server: a name, a prefix and `*`, or `*` for every one.
+    #[cfg_attr(test, schemars(with = "schema::Server"))]
     pub(in super::super) server: Text,
+    /// Which tools of it: names, prefixes and `*`, or `*` for every one.
+    #[cfg_attr(test, schemars(with = "Vec<schema::ToolName>", length(min = 1, max = RULE_TOOLS_MAX)))]
     pub(in super::super) names: Spanned<Vec<Text>>,
 }
 

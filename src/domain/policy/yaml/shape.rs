@@ -40,7 +40,7 @@ fn cause(error: &Error) -> &Error {
 }
 
 /// The document as a tree of anything, with what its form forbids.
-fn tree(text: &str) -> Option<Node> {
+pub(in super::super) fn tree(text: &str) -> Option<Node> {
     let mut options = options();
     options.duplicate_keys = DuplicateKeyPolicy::PassThrough;
     options.merge_keys = MergeKeyPolicy::AsOrdinary;

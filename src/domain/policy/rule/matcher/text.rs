@@ -18,13 +18,13 @@ use super::{
 };
 
 /// The longest regular expression, in bytes, inclusive.
-const REGEX_BYTES_MAX: usize = 512;
+pub(in super::super) const REGEX_BYTES_MAX: usize = 512;
 /// The most memory that a compiled regular expression takes, in bytes.
 const REGEX_SIZE_MAX: usize = 256 * 1024;
 /// The deepest nesting of a regular expression.
 const REGEX_DEPTH_MAX: u32 = 32;
 /// The most regular expressions in one matcher.
-const REGEXES_MAX: usize = 16;
+pub(in super::super) const REGEXES_MAX: usize = 16;
 
 /// Where in a text another has to stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

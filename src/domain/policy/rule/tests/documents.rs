@@ -31,7 +31,7 @@ fn faults(text: &str) -> Vec<Fault> {
 }
 
 /// A document that uses every matcher, with numbers that no double holds.
-fn everything() -> String {
+pub(in super::super::super) fn everything() -> String {
     let mut text = with("rules:\n");
     for (index, matcher) in MATCHERS.iter().enumerate() {
         write!(
