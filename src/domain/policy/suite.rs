@@ -21,14 +21,14 @@ use self::{
 };
 use super::{
     Policy, check,
-    directory::Directory,
-    document::Document,
+    directory::{Change, Directory, Membership},
+    document::{Document, UserKind},
     endpoint::{
         Attributes, Endpoint, EndpointFault,
         eval::{EndpointQuestion, explain_endpoint},
     },
     eval::{Arguments, Permit, Question, explain, permits},
-    fault::Fault,
+    fault::{Fault, quote},
     resource::Code,
     yaml::{self, Entries, RawDepartment, RawUser},
 };
@@ -87,10 +87,35 @@ enum Target {
 #[derive(Debug)]
 struct Test {
     name: String,
-    users: Vec<Name>,
+    subject: Subject,
     agent: Option<Name>,
     time: Timestamp,
     expected: Vec<Cell>,
+}
+
+/// Who asks.
+#[derive(Debug)]
+enum Subject {
+    /// Each of these users.
+    Users(Vec<Name>),
+    /// Somebody who holds exactly these roles, whether the policy has such a user or not.
+    Holder {
+        /// A name that no user can have.
+        holder: Name,
+        roles: Vec<Name>,
+        /// Where the suite names the roles.
+        at: Location,
+        path: String,
+    },
+}
+
+impl Subject {
+    fn names(&self) -> &[Name] {
+        match self {
+            Self::Users(users) => users,
+            Self::Holder { holder, .. } => std::slice::from_ref(holder),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -122,7 +147,7 @@ pub struct Report {
 pub struct Outcome {
     /// The row's name.
     pub test: String,
-    /// Who asked.
+    /// Who asked; `role/` and the roles where a row asks for whoever holds them.
     pub user: Name,
     /// The name of the call.
     pub call: Arc<str>,
@@ -148,7 +173,8 @@ impl Suite {
     /// Reads the policy that the suite is about, with the people of the suite where the document says none.
     ///
     /// # Errors
-    /// Every fault of the document; its lines are those of the document, and of people those of the suite.
+    /// Every fault of the document; its lines are those of the document, and of people and roles those of the
+    /// suite.
     pub fn policy(&self, text: &str) -> Result<Tested, Vec<Fault>> {
         let mut raw = yaml::read(text).map_err(|fault| vec![fault])?;
         if let Some(people) = &self.people {
@@ -165,7 +191,26 @@ impl Suite {
         if policy.locks_everybody_out() {
             return Err(vec![check::lock_out(&raw)]);
         }
+        let policy = policy.with_changes(&self.holders(&policy)?, 0);
         Ok(Tested { document, policy })
+    }
+
+    /// What adds those to a policy who ask as holders of roles.
+    fn holders(&self, policy: &Policy) -> Result<Vec<Change>, Vec<Fault>> {
+        let (mut changes, mut faults) = (Vec::new(), Vec::new());
+        for test in &self.tests {
+            let Subject::Holder { holder, roles, at, path } = &test.subject else { continue };
+            changes.push(Change::User { user: holder.clone(), kind: UserKind::Human, enabled: true });
+            for role in roles {
+                if !policy.has_role(role) {
+                    let message = format!("the policy has no role {}; correct the name", quote(role));
+                    faults.push(Fault::new(*at, path.clone(), message));
+                }
+                let held = Membership::UserRole { user: holder.clone(), role: role.clone() };
+                changes.push(Change::Belongs(held));
+            }
+        }
+        if faults.is_empty() { Ok(changes) } else { Err(faults) }
     }
 
     /// Asks the policy everything that the suite asks.
@@ -174,7 +219,7 @@ impl Suite {
         let mut touched = Touched::default();
         let mut outcomes = Vec::new();
         for test in &self.tests {
-            for user in &test.users {
+            for user in test.subject.names() {
                 for Cell { call, expected, line } in &test.expected {
                     let Some(call) = self.calls.get(*call) else { continue };
                     let answered = answer(&tested.policy, call, (user, test), &mut touched);

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use super::{
-    CALLS_MAX, Call, Cell, Expected, People, SUITE_BYTES_MAX, Suite, TESTS_MAX, TIME_DEFAULT, Target, Test,
+    CALLS_MAX, Call, Cell, Expected, People, SUITE_BYTES_MAX, Subject, Suite, TESTS_MAX, TIME_DEFAULT,
+    Target, Test,
 };
 use crate::domain::{
     json::Value,
@@ -28,7 +29,7 @@ struct RawSuite {
     users: Option<Spanned<Entries<RawUser>>>,
     departments: Option<Spanned<Entries<RawDepartment>>>,
     calls: Entries<RawCall>,
-    tests: Spanned<Vec<RawTest>>,
+    tests: Spanned<Vec<Spanned<RawTest>>>,
 }
 
 /// A call: a tool, an endpoint, or one of Callgate's own rights.
@@ -48,7 +49,8 @@ struct RawCall {
 #[serde(deny_unknown_fields)]
 struct RawTest {
     name: Option<Text>,
-    users: Spanned<Vec<Text>>,
+    users: Option<Spanned<Vec<Text>>>,
+    roles: Option<Spanned<Vec<Text>>>,
     agent: Option<Text>,
     time: Option<Text>,
     expect: Entries<Text>,
@@ -196,23 +198,14 @@ impl Reader<'_> {
         Some(value)
     }
 
-    fn test(&mut self, raw: &RawTest, calls: &[(String, Option<Call>)], path: &str) -> Option<Test> {
-        if raw.users.value.is_empty() {
-            let message = "is empty; name at least one user".to_owned();
-            self.fault(raw.users.referenced, &format!("{path}.users"), message);
-        }
-        let users: Vec<Name> = raw
-            .users
-            .value
-            .iter()
-            .enumerate()
-            .filter_map(|(index, user)| self.name(user, &format!("{path}.users[{index}]"), Name::new))
-            .collect();
+    fn test(&mut self, raw: &Spanned<RawTest>, calls: &[(String, Option<Call>)], path: &str) -> Option<Test> {
+        let (at, raw) = (raw.referenced, &raw.value);
+        let subject = self.subject(raw, at, path);
         let agent = raw.agent.as_ref().map(|agent| self.name(agent, &format!("{path}.agent"), Name::new));
         let time = self.time(raw.time.as_ref(), &format!("{path}.time"));
         if raw.expect.0.is_empty() {
             let message = "expects nothing; name a call and what must be answered".to_owned();
-            self.fault(raw.users.referenced, &format!("{path}.expect"), message);
+            self.fault(at, &format!("{path}.expect"), message);
         }
         let cells = raw.expect.0.iter();
         let expected = cells
@@ -226,7 +219,43 @@ impl Reader<'_> {
             None => None,
             Some(read) => Some(read?),
         };
-        Some(Test { name, users, agent, time: time?, expected })
+        Some(Test { name, subject: subject?, agent, time: time?, expected })
+    }
+
+    /// Who asks: the users of the row, or somebody who holds its roles.
+    fn subject(&mut self, raw: &RawTest, at: Location, path: &str) -> Option<Subject> {
+        let (key, texts) = match (&raw.users, &raw.roles) {
+            (Some(users), None) => ("users", users),
+            (None, Some(roles)) => ("roles", roles),
+            _ => {
+                let message = "must have one of `users` and `roles`, and only one".to_owned();
+                self.fault(at, path, message);
+                return None;
+            }
+        };
+        let path = format!("{path}.{key}");
+        if texts.value.is_empty() {
+            let message = format!("is empty; name at least one {}", key.trim_end_matches('s'));
+            self.fault(texts.referenced, &path, message);
+        }
+        let named = texts.value.iter().enumerate();
+        let names: Vec<Name> = named
+            .filter_map(|(index, text)| self.name(text, &format!("{path}[{index}]"), Name::new))
+            .collect();
+        if key == "users" {
+            return Some(Subject::Users(names));
+        }
+        let whole: Vec<&str> = names.iter().map(Name::as_str).collect();
+        let whole = format!("role/{}", whole.join("/"));
+        // No user or role has a slash in its name, so this is nobody else.
+        match Name::tool(&whole) {
+            Ok(holder) => Some(Subject::Holder { holder, roles: names, at: texts.referenced, path }),
+            Err(error) => {
+                let message = format!("together, as {}, {error}", quote(&whole));
+                self.fault(texts.referenced, &path, message);
+                None
+            }
+        }
     }
 
     fn cell(

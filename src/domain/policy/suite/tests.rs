@@ -111,6 +111,24 @@ fn the_people_of_a_suite_go_with_a_document_that_has_none() {
 }
 
 #[test]
+fn a_row_can_ask_for_whoever_holds_some_roles() {
+    let rows =
+        "  - { roles: [dev], expect: { run: APPROVAL_REQUIRED CRITICAL, apply: DENY PERMISSION_MISSING } }
+  - { roles: [dev, guest], expect: { run: DENY PERMISSION_DENIED, user: PERMIT } }
+  - { roles: [admin], expect: { apply: PERMIT } }\n";
+    let report = run(&format!("{SUITE}{rows}"));
+    assert_eq!(failed(&report), [""; 0]);
+    let asked: Vec<&str> = report.outcomes.iter().skip(11).map(|outcome| outcome.user.as_str()).collect();
+    assert_eq!(asked, ["role/dev", "role/dev", "role/dev/guest", "role/dev/guest", "role/admin"]);
+    let unknown = format!("{SUITE}  - {{ roles: [dev, auditor], expect: {{ run: DENY }} }}\n");
+    let faults = Suite::parse(&unknown).unwrap().policy(POLICY).unwrap_err();
+    assert_eq!(
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["line 23, column 14: tests[3].roles: the policy has no role `auditor`; correct the name"]
+    );
+}
+
+#[test]
 fn every_fault_of_a_suite_has_its_line_and_says_what_would_be_right() {
     let faults = |text: &str| -> Vec<String> {
         Suite::parse(text).unwrap_err().iter().map(ToString::to_string).collect()
@@ -163,12 +181,24 @@ fn every_fault_of_a_suite_has_its_line_and_says_what_would_be_right() {
             "line 2, column 18: tests[0].users: is empty; name at least one user",
         ),
         (
+            &format!("{head}tests: [{{ roles: [], expect: {{ a: DENY }} }}]\n"),
+            "line 2, column 18: tests[0].roles: is empty; name at least one role",
+        ),
+        (
+            &format!("{head}tests: [{{ users: [x], roles: [y], expect: {{ a: DENY }} }}]\n"),
+            "line 2, column 9: tests[0]: must have one of `users` and `roles`, and only one",
+        ),
+        (
+            &format!("{head}tests: [{{ expect: {{ a: DENY }} }}]\n"),
+            "line 2, column 9: tests[0]: must have one of `users` and `roles`, and only one",
+        ),
+        (
             &format!("{head}tests: [{{ users: [x], time: noon, expect: {{ a: DENY }} }}]\n"),
             "line 2, column 29: tests[0].time: `noon` is no time; write it as `2024-01-01T12:00:00Z`",
         ),
         (
             &format!("{head}tests: [{{ user: x, expect: {{ a: DENY }} }}]\n"),
-            "line 2, column 11: tests[0].user: unknown key `user`; use one of `name`, `users`, `agent`, `time`, `expect`",
+            "line 2, column 11: tests[0].user: unknown key; use one of `name`, `users`, `roles`, `agent`, `time`, `expect`",
         ),
     ] {
         assert_eq!(faults(suite).first().map(String::as_str), Some(expected), "{suite}");
