@@ -2,5 +2,5 @@
 
 pub(super) mod documents;
 mod faults;
-mod model;
+pub(super) mod model;
 mod tables;
