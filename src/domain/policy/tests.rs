@@ -3,5 +3,5 @@
 pub(super) mod corpus;
 pub(super) mod documents;
 mod faults;
-mod model;
+pub(super) mod model;
 mod tables;

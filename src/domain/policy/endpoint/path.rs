@@ -165,7 +165,8 @@ fn decodes_again(decoded: &str) -> bool {
     })
 }
 
-/// The text without differences of case, Unicode's too: `É` and `é`, `ſ` and `s`, the Kelvin sign and `k` are one.
+/// The text without differences of case, Unicode's too: `É` and `é`, `ſ` and `s`, `ẞ` and `ss`, the Kelvin sign and
+/// `k` are one.
 ///
 /// Two texts that any server takes for one because it ignores case have one folded form. The other way round it
 /// may be too eager, which only denies more.
@@ -174,5 +175,7 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect())
+    // In lower case first: `ẞ` has no upper case but itself, and `ß`, its lower case, has `SS`.
+    let lower = text.chars().flat_map(char::to_lowercase);
+    Cow::Owned(lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect())
 }

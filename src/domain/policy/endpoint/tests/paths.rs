@@ -134,6 +134,18 @@ fn texts_that_differ_in_case_alone_fold_to_one() {
 }
 
 #[test]
+fn every_character_folds_as_it_does_in_any_other_case() {
+    for character in '\0'..=char::MAX {
+        let one = character.to_string();
+        let upper: String = character.to_uppercase().collect();
+        let lower: String = character.to_lowercase().collect();
+        for other in [upper, lower].into_iter().filter(|other| *other != one) {
+            assert_eq!(fold(&other), fold(&one), "{other} and {one}");
+        }
+    }
+}
+
+#[test]
 fn a_method_is_a_word_in_upper_case() {
     for (text, method) in [("GET", "GET"), ("get", "GET"), ("pAtCh", "PATCH"), ("m-search", "M-SEARCH")] {
         assert_eq!(Method::parse(text).unwrap().as_str(), method);
