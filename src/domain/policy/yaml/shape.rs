@@ -20,7 +20,12 @@ pub(super) fn fault(error: &Error, text: &str) -> Fault {
     let at = error.location().unwrap_or(Location::UNKNOWN);
     let cause = cause(error);
     let tree = tree(text);
-    let place = tree.as_ref().and_then(|tree| place(tree, at, cause));
+    // Where an alias stands for several nodes, the place of each is that of the alias; what tells them apart is
+    // where they are defined.
+    let defined = cause.location();
+    let place = tree
+        .as_ref()
+        .and_then(|tree| place(tree, at, defined, cause).or_else(|| place(tree, at, None, cause)));
     let message = message(cause, place.as_ref().map(|place| place.kind));
     match place {
         Some(place) if place.path.is_empty() => {
@@ -56,17 +61,21 @@ struct Place {
 }
 
 /// The place that an error is about: a key, the mapping that lacks one, or a value.
-fn place(tree: &Node, at: Location, error: &Error) -> Option<Place> {
-    let is_here = |other: Location| (other.line(), other.column()) == (at.line(), at.column());
+fn place(tree: &Node, at: Location, defined: Option<Location>, error: &Error) -> Option<Place> {
+    let same = |one: Location, other: Location| (one.line(), one.column()) == (other.line(), other.column());
+    let is_here = |own: Location, own_defined| {
+        same(own, at) && defined.is_none_or(|defined| same(own_defined, defined))
+    };
     let key = || {
         find(tree, &|node| match &node.value {
-            RawNode::Map(members) => {
-                members.iter().find(|(key, _)| is_here(key.referenced)).map(|(key, _)| (node, key))
-            }
+            RawNode::Map(members) => members
+                .iter()
+                .map(|(key, _)| (node, key))
+                .find(|(_, key)| is_here(key.referenced, key.defined)),
             _ => None,
         })
     };
-    let value = || find(tree, &|node| is_here(node.referenced).then_some(node));
+    let value = || find(tree, &|node| is_here(node.referenced, node.defined).then_some(node));
     let (at, path, node) = match error {
         Error::SerdeUnknownField { .. }
         | Error::DuplicateMappingKey { .. }
