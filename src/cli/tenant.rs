@@ -112,24 +112,19 @@ async fn create(client: &Client, args: CreateArgs, output: &Output) -> Result<()
         )));
     }
     let admin = text::escaped(&token.user);
-    let mut shown = json!({ "tenant": request.tenant, "token": wire::token(&token) });
-    let secret = match file {
-        Some(file) => {
-            let path = file.keep(&answer.secret)?.display().to_string();
-            output
-                .note(format!("made tenant `{name}`; the credential of its admin `{admin}` is in the file"));
-            shown["token_file"] = path.clone().into();
-            path
-        }
-        None => {
-            output.note(format!("made tenant `{name}`; the secret of its admin `{admin}`, shown once:"));
-            shown["secret"] = answer.secret.clone().into();
-            answer.secret
-        }
+    let (key, secret) = if let Some(file) = file {
+        let path = file.keep(&answer.secret)?.display().to_string();
+        output.note(format!("made tenant `{name}`; the credential of its admin `{admin}` is in the file"));
+        ("token_file", path)
+    } else {
+        output.note(format!("made tenant `{name}`; the secret of its admin `{admin}`, shown once:"));
+        ("secret", answer.secret)
     };
     match output.format() {
         Format::Table => output.document(&secret),
-        Format::Json | Format::Jsonl => output.json(&shown),
+        Format::Json | Format::Jsonl => {
+            output.json(&json!({ "tenant": request.tenant, "token": wire::token(&token), key: secret }))
+        }
     }
 }
 

@@ -122,7 +122,7 @@ impl PolicyService for Policy {
         let page = convert::page(asked.page_size, asked.page_token);
         let listed = self.0.engine.list_users(&caller, filter, page).await?;
         Ok(Response::new(v1::ListUsersResponse {
-            users: listed.items.into_iter().map(directory::user).collect(),
+            users: listed.items.iter().map(directory::user).collect(),
             next_page_token: listed.next_page_token,
             policy_version: listed.policy_version,
         }))

@@ -26,7 +26,7 @@ impl TenantService for Tenant {
         let (credential, secret) = self.0.engine.create_tenant(&caller, wanted).await?;
         let made = TenantView { tenant: credential.tenant.clone(), policy_version: 1 };
         Ok(Response::new(v1::CreateTenantResponse {
-            tenant: Some(tenant(made)),
+            tenant: Some(tenant(&made)),
             token: Some(token(&credential)),
             secret: secret.map(|secret| secret.reveal().to_owned()).unwrap_or_default(),
         }))
@@ -39,11 +39,11 @@ impl TenantService for Tenant {
         let (caller, asked) = (caller(&request)?, request.into_inner());
         let page = convert::page(asked.page_size, asked.page_token);
         let (tenants, next_page_token) = self.0.engine.list_tenants(&caller, page).await?;
-        let tenants = tenants.into_iter().map(tenant).collect();
+        let tenants = tenants.iter().map(tenant).collect();
         Ok(Response::new(v1::ListTenantsResponse { tenants, next_page_token }))
     }
 }
 
-fn tenant(view: TenantView) -> v1::Tenant {
+fn tenant(view: &TenantView) -> v1::Tenant {
     v1::Tenant { tenant: view.tenant.to_string(), policy_version: view.policy_version }
 }

@@ -438,9 +438,9 @@ async fn an_explanation_names_permissions_rules_and_what_stands_in_shadow() {
     let [users, audit] = told.requirements.as_slice() else { panic!("{:?}", told.requirements) };
     assert_eq!(users.permissions[0].role, "viewer");
     assert!(audit.requirement.as_ref().unwrap().passed);
-    let rules: Vec<_> =
+    let judged: Vec<_> =
         told.rules.iter().map(|rule| (rule.name.as_str(), rule.matched, rule.shadow)).collect();
-    assert_eq!(rules, [("own", true, false), ("watched", false, true)]);
+    assert_eq!(judged, [("own", true, false), ("watched", false, true)]);
     assert!(told.rules[0].operands.iter().any(|operand| operand.found == "\"7\""), "{:?}", told.rules[0]);
     let told = explain(about("DELETE", "/api/audit")).await.unwrap();
     let shadow = told.shadow.unwrap();

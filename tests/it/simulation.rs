@@ -116,11 +116,11 @@ async fn requests_to_endpoints_are_replayed_too() {
     let endpoints = "endpoints:
   - { name: user, methods: [GET], path: '/users/{id}', requires: [{ resource: menu.users, code: VIEW }] }
 ";
-    let role =
+    let viewer =
         "  viewer: { permissions: [{ effect: ALLOW, code: VIEW, resources: [menu.users] }] }\n  guest:";
     let policy = edited(&[
         ("dev_user: { roles: [developer] }", "dev_user: { roles: [developer, viewer] }"),
-        ("  guest:", role),
+        ("  guest:", viewer),
     ]) + endpoints;
     let own = "rules:
   - name: own

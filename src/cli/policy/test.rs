@@ -33,7 +33,7 @@ pub(super) struct TestArgs {
     /// Ask this policy instead of the one that each suite names, YAML; `-` for stdin
     #[arg(long, value_name = "FILE")]
     policy: Option<String>,
-    /// Also write the answers to this file, as JUnit has them
+    /// Also write the answers to this file, as `JUnit` has them
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Fail when a permission or a rule is touched by no suite of its policy

@@ -78,7 +78,7 @@ fn kind(field: &str, number: i32) -> Result<Option<UserKind>, Error> {
 }
 
 /// A user on the wire.
-pub(in crate::grpc) fn user(view: UserView) -> v1::User {
+pub(in crate::grpc) fn user(view: &UserView) -> v1::User {
     let kind = match view.kind {
         UserKind::Human => v1::UserKind::Human,
         UserKind::Service => v1::UserKind::Service,

@@ -39,7 +39,7 @@ pub(in crate::grpc) fn progress(progress: SimulationProgress) -> v1::SimulatePol
         answer.complete = end.complete;
         answer.changed_count = end.changed;
         answer.unknown_count = end.unknown;
-        answer.rules = end.rules.into_iter().map(rule).collect();
+        answer.rules = end.rules.iter().map(rule).collect();
         answer.remarks = end.remarks;
     }
     answer
@@ -68,7 +68,7 @@ fn answers(answers: &[Answer]) -> String {
     answers.iter().map(|answer| answer.text.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
-fn rule(counted: SimulatedRule) -> v1::SimulatedRule {
+fn rule(counted: &SimulatedRule) -> v1::SimulatedRule {
     v1::SimulatedRule {
         name: counted.rule.name.to_string(),
         line: counted.rule.line.0,

@@ -207,8 +207,10 @@ impl Reader<'_> {
             let message = "expects nothing; name a call and what must be answered".to_owned();
             self.fault(at, &format!("{path}.expect"), message);
         }
-        let cells = raw.expect.0.iter();
-        let expected = cells
+        let expected = raw
+            .expect
+            .0
+            .iter()
             .filter_map(|(call, text)| {
                 let path = format!("{path}.expect{}", step(&call.value));
                 self.cell(call, text, calls, &path)
@@ -238,8 +240,10 @@ impl Reader<'_> {
             let message = format!("is empty; name at least one {}", key.trim_end_matches('s'));
             self.fault(texts.referenced, &path, message);
         }
-        let named = texts.value.iter().enumerate();
-        let names: Vec<Name> = named
+        let names: Vec<Name> = texts
+            .value
+            .iter()
+            .enumerate()
             .filter_map(|(index, text)| self.name(text, &format!("{path}[{index}]"), Name::new))
             .collect();
         if key == "users" {
@@ -298,7 +302,7 @@ impl Reader<'_> {
     ) -> Option<Name> {
         read(&text.value)
             .map_err(|error| {
-                self.fault(text.referenced, path, format!("the name {} {error}", quote(&text.value)))
+                self.fault(text.referenced, path, format!("the name {} {error}", quote(&text.value)));
             })
             .ok()
     }

@@ -24,7 +24,7 @@ rules:
   - { name: night, tools: [{ server: fs, names: [write_file] }], when: { time: { zone: UTC, from: "00:00", to: "06:00" } }, effect: DENY, message: m }
 "#;
 
-const SUITE: &str = r#"
+const SUITE: &str = r"
 policy: policy.yaml
 calls:
   own: { server: fs, tool: write_file, arguments: { path: /srv/ann/x } }
@@ -46,7 +46,7 @@ tests:
   - users: [bob, nobody]
     expect: { own: DENY, user: DENY }
   - { users: [root], expect: { apply: PERMIT } }
-"#;
+";
 
 fn run(suite: &str) -> Report {
     let suite = Suite::parse(suite).unwrap_or_else(|faults| panic!("{faults:?}"));
@@ -95,11 +95,9 @@ fn an_answer_that_is_not_as_expected_is_told_with_its_line() {
 
 #[test]
 fn the_people_of_a_suite_go_with_a_document_that_has_none() {
-    let document: String = {
-        let start = POLICY.find("users:").unwrap();
-        let end = POLICY.find("roles:\n").unwrap();
-        format!("{}{}", &POLICY[..start], &POLICY[end..])
-    };
+    let (start, rest) = POLICY.split_once("users:").unwrap();
+    let (_, end) = rest.split_once("roles:\n").unwrap();
+    let document = format!("{start}roles:\n{end}");
     let people = "users: { root: { roles: [admin] }, ann: { roles: [dev] }, bob: { roles: [guest] } }\n";
     let suite = Suite::parse(&format!("{people}{SUITE}")).unwrap();
     let report = suite.run(&suite.policy(&document).unwrap());
@@ -130,77 +128,80 @@ fn a_row_can_ask_for_whoever_holds_some_roles() {
 
 #[test]
 fn every_fault_of_a_suite_has_its_line_and_says_what_would_be_right() {
-    let faults = |text: &str| -> Vec<String> {
-        Suite::parse(text).unwrap_err().iter().map(ToString::to_string).collect()
-    };
+    for (suite, expected) in bad() {
+        let faults = Suite::parse(&suite).unwrap_err();
+        assert_eq!(faults.first().map(ToString::to_string).as_deref(), Some(expected), "{suite}");
+    }
+}
+
+/// Suites that are bad, and the first thing that is said about each.
+fn bad() -> Vec<(String, &'static str)> {
     let head = "calls: { a: { server: fs, tool: t }, e: { endpoint: GET /x } }\n";
-    for (suite, expected) in [
-        ("calls: {}\ntests: []\n", "line 2, column 8: calls: has 0 entries; give 1 to 1000"),
+    vec![
+        ("calls: {}\ntests: []\n".to_owned(), "line 2, column 8: calls: has 0 entries; give 1 to 1000"),
         (
-            "calls: { a: { tool: t } }\ntests: [{ users: [x], expect: { a: DENY } }]\n",
+            "calls: { a: { tool: t } }\ntests: [{ users: [x], expect: { a: DENY } }]\n".to_owned(),
             "line 1, column 21: calls.a: has no `server`; name the MCP server that has the tool",
         ),
         (
-            "calls: { a: {} }\ntests: [{ users: [x], expect: { a: DENY } }]\n",
+            "calls: { a: {} }\ntests: [{ users: [x], expect: { a: DENY } }]\n".to_owned(),
             "line 1, column 10: calls.a: must have one of `tool`, `endpoint` and `right`, and only one",
         ),
         (
-            "calls: { a: { right: x, arguments: {} } }\ntests: [{ users: [x], expect: { a: DENY } }]\n",
+            "calls: { a: { right: x, arguments: {} } }\ntests: [{ users: [x], expect: { a: DENY } }]\n".to_owned(),
             "line 1, column 36: calls.a.arguments: means nothing beside `right`; leave it out",
         ),
         (
-            "calls: { a: { endpoint: /x } }\ntests: [{ users: [x], expect: { a: DENY } }]\n",
+            "calls: { a: { endpoint: /x } }\ntests: [{ users: [x], expect: { a: DENY } }]\n".to_owned(),
             "line 1, column 25: calls.a.endpoint: `/x` must be a method and a path, such as `GET /users/7`",
         ),
         (
-            "calls: { a: { server: fs, tool: t, arguments: [] } }\ntests: [{ users: [x], expect: { a: DENY } }]\n",
+            "calls: { a: { server: fs, tool: t, arguments: [] } }\ntests: [{ users: [x], expect: { a: DENY } }]\n".to_owned(),
             "line 1, column 47: calls.a.arguments: must be a mapping, such as `{ path: /srv/a }`",
         ),
         (
-            &format!("{head}tests: [{{ users: [x], expect: {{ b: DENY }} }}]\n"),
+            format!("{head}tests: [{{ users: [x], expect: {{ b: DENY }} }}]\n"),
             "line 2, column 33: tests[0].expect.b: `calls` has no `b`; add it there, or correct the name",
         ),
         (
-            &format!("{head}tests: [{{ users: [x], expect: {{ a: PERMIT }} }}]\n"),
+            format!("{head}tests: [{{ users: [x], expect: {{ a: PERMIT }} }}]\n"),
             "line 2, column 36: tests[0].expect.a: unknown decision `PERMIT`; use one of ALLOW, DENY, APPROVAL_REQUIRED",
         ),
         (
-            &format!("{head}tests: [{{ users: [x], expect: {{ e: ALLOW }} }}]\n"),
+            format!("{head}tests: [{{ users: [x], expect: {{ e: ALLOW }} }}]\n"),
             "line 2, column 36: tests[0].expect.e: unknown decision `ALLOW`; use one of PERMIT, DENY",
         ),
         (
-            &format!("{head}tests: [{{ users: [x], expect: {{ a: ALLOW LOW }} }}]\n"),
+            format!("{head}tests: [{{ users: [x], expect: {{ a: ALLOW LOW }} }}]\n"),
             "line 2, column 36: tests[0].expect.a: nothing can stand behind ALLOW; write ALLOW alone",
         ),
         (
-            &format!("{head}tests: [{{ users: [x], expect: {{ a: DENY UNKNOWN_TOOL r }} }}]\n"),
+            format!("{head}tests: [{{ users: [x], expect: {{ a: DENY UNKNOWN_TOOL r }} }}]\n"),
             "line 2, column 36: tests[0].expect.a: only behind `DENY RULE_DENIED` can the name of a rule stand",
         ),
         (
-            &format!("{head}tests: [{{ users: [], expect: {{ a: DENY }} }}]\n"),
+            format!("{head}tests: [{{ users: [], expect: {{ a: DENY }} }}]\n"),
             "line 2, column 18: tests[0].users: is empty; name at least one user",
         ),
         (
-            &format!("{head}tests: [{{ roles: [], expect: {{ a: DENY }} }}]\n"),
+            format!("{head}tests: [{{ roles: [], expect: {{ a: DENY }} }}]\n"),
             "line 2, column 18: tests[0].roles: is empty; name at least one role",
         ),
         (
-            &format!("{head}tests: [{{ users: [x], roles: [y], expect: {{ a: DENY }} }}]\n"),
+            format!("{head}tests: [{{ users: [x], roles: [y], expect: {{ a: DENY }} }}]\n"),
             "line 2, column 9: tests[0]: must have one of `users` and `roles`, and only one",
         ),
         (
-            &format!("{head}tests: [{{ expect: {{ a: DENY }} }}]\n"),
+            format!("{head}tests: [{{ expect: {{ a: DENY }} }}]\n"),
             "line 2, column 9: tests[0]: must have one of `users` and `roles`, and only one",
         ),
         (
-            &format!("{head}tests: [{{ users: [x], time: noon, expect: {{ a: DENY }} }}]\n"),
+            format!("{head}tests: [{{ users: [x], time: noon, expect: {{ a: DENY }} }}]\n"),
             "line 2, column 29: tests[0].time: `noon` is no time; write it as `2024-01-01T12:00:00Z`",
         ),
         (
-            &format!("{head}tests: [{{ user: x, expect: {{ a: DENY }} }}]\n"),
-            "line 2, column 11: tests[0].user: unknown key; use one of `name`, `users`, `roles`, `agent`, `time`, `expect`",
+            format!("{head}tests: [{{ user: x, expect: {{ a: DENY }} }}]\n"),
+            "line 2, column 11: tests[0].user: unknown key `user`; use one of `name`, `users`, `roles`, `agent`, `time`, `expect`",
         ),
-    ] {
-        assert_eq!(faults(suite).first().map(String::as_str), Some(expected), "{suite}");
-    }
+    ]
 }
