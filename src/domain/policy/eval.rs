@@ -304,7 +304,9 @@ fn ruling(policy: &Policy, user: &User, question: &Question<'_>) -> Option<Arc<R
     if rules.is_empty() {
         return None;
     }
-    question.arguments.with(|arguments| Ruling::of(&rules, &facts(policy, user, question, arguments)))
+    question
+        .arguments
+        .with(|arguments| policy.rules().judge(&rules, &facts(policy, user, question, arguments)))
 }
 
 fn explained_rules(policy: &Policy, user: &User, question: &Question<'_>) -> Vec<Explained> {

@@ -291,7 +291,7 @@ fn ruling(
         time: question.time,
         redacted: false,
     };
-    Ruling::of(&rules, &facts)
+    policy.rules().judge(&rules, &facts)
 }
 
 /// What an entry says about an endpoint that it matches, apart from case.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Effect, Rule, facts::Facts, truth::Truth};
+use super::{Effect, Rule, facts::Facts, survey::Survey, truth::Truth};
 use crate::domain::sensitivity::Sensitivity;
 
 /// The most rules that a ruling names.
@@ -56,9 +56,13 @@ impl Ruling {
     /// Judges a call by rules; nothing where none matches.
     #[must_use]
     pub fn of(rules: &[&Rule], facts: &Facts<'_>) -> Option<Arc<Self>> {
+        Self::surveyed(rules, facts, &Survey::none(facts.arguments))
+    }
+
+    pub(super) fn surveyed(rules: &[&Rule], facts: &Facts<'_>, survey: &Survey<'_, '_>) -> Option<Arc<Self>> {
         let mut ruling = Self::default();
         for rule in rules {
-            let truth = rule.when.truth(facts);
+            let truth = rule.when.truth_by(facts, survey);
             if truth.is_match() {
                 ruling.add(rule, truth == Truth::Unknown, facts);
             }

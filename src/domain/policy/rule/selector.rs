@@ -101,6 +101,12 @@ impl Selector {
         Ok(Self { text: text.into(), segments })
     }
 
+    /// The selector as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Whether it can select several values.
     #[must_use]
     pub fn is_wild(&self) -> bool {
@@ -121,7 +127,7 @@ impl Selector {
 
     /// Shows everything that it selects, in order, until the visitor has seen enough.
     pub fn walk<'v>(&self, root: &'v Value<'v>, visit: Visit<'_, 'v>) {
-        let start = Trail { up: None, step: Step::Whole };
+        let start = Trail::WHOLE;
         // Only behind a `**` can nothing at all be found.
         let deep = self.segments.iter().position(|segment| *segment == Segment::Deep);
         if deep.is_none_or(|place| place + 1 == self.segments.len()) {
@@ -237,6 +243,9 @@ fn each<'v>(
 }
 
 impl<'t> Trail<'t> {
+    /// No way at all.
+    pub(super) const WHOLE: Self = Trail { up: None, step: Step::Whole };
+
     /// The key under which the value stands, if it is a member of an object.
     #[must_use]
     pub fn key(&self) -> Option<&'t str> {
