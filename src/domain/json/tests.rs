@@ -112,6 +112,22 @@ fn strings_have_the_fewest_escapes() {
 }
 
 #[test]
+fn a_string_ends_at_its_quote_wherever_that_is() {
+    for before in 0..18 {
+        for character in ('\0'..'\u{180}').chain(['\u{2028}', '\u{ffff}', '😀']) {
+            let text = format!(r#"["{}{character}{}",7]"#, "a".repeat(before), "b".repeat(9));
+            let found = read(&text).ok().map(|value| value.canonical());
+            let expected: Option<(String, u8)> = serde_json::from_str(&text).ok();
+            let expected = expected.map(|(text, seven)| {
+                Value::Array(vec![Value::String(text.into()), read(&seven.to_string()).unwrap().into_owned()])
+                    .canonical()
+            });
+            assert_eq!(found, expected, "{text:?}");
+        }
+    }
+}
+
+#[test]
 fn a_fault_says_what_is_wrong_and_where() {
     let syntax = |offset, expected| FaultKind::Syntax { offset, expected };
     for (text, path, kind) in [
