@@ -235,7 +235,7 @@ impl Policy {
                 && permits(self, user, APPLY_POLICY_KEY, Code::Use).is_granted()
         };
         let mut roles = self.rulebook.roles_that_allow(APPLY_POLICY_KEY, Code::Use);
-        !roles.any(|role| self.directory.holders(role).into_iter().any(may))
+        !roles.any(|role| self.directory.has_holder(role, may))
     }
 
     /// The tool that a call means: the entry of the most specific server pattern that names it, and of that
