@@ -262,6 +262,18 @@ proptest! {
     }
 
     #[test]
+    fn members_that_are_not_wanted_are_passed_over(value in samples::arguments(), picks in any::<u8>()) {
+        let all = value.as_object().unwrap();
+        let is_wanted = |place: usize| picks & (1 << (place % 8)) != 0;
+        let (wanted, _): (Vec<_>, Vec<_>) = all.iter().cloned().enumerate().partition(|(place, _)| is_wanted(*place));
+        let wanted: Vec<_> = wanted.into_iter().map(|(_, member)| member).collect();
+        let keys: Vec<&str> = wanted.iter().map(|(key, _)| key.as_ref()).collect();
+        let text = value.canonical();
+        let read = parse_members(&text, &Limits::default(), &keys);
+        prop_assert_eq!(read, Ok(Value::Object(wanted.clone())), "{:?} of {}", keys, text);
+    }
+
+    #[test]
     fn every_member_is_found_by_its_key(value in samples::arguments(), other in samples::text()) {
         let members = value.as_object().unwrap();
         for (key, member) in members {

@@ -10,7 +10,7 @@ use super::{
     Policy,
     document::Mode,
     resource::{Code, Effect, tool_key},
-    rule::{Facts, Ruling, explain::Explained},
+    rule::{Facts, Rule, Ruling, explain::Explained},
     stage::Stage,
     user::{HeldRole, MatchedPermission, User},
 };
@@ -304,14 +304,14 @@ fn ruling(policy: &Policy, user: &User, question: &Question<'_>) -> Option<Arc<R
     if rules.is_empty() {
         return None;
     }
-    question
-        .arguments
-        .with(|arguments| policy.rules().judge(&rules, &facts(policy, user, question, arguments)))
+    question.arguments.with(Rule::members(&rules), |arguments| {
+        policy.rules().judge(&rules, &facts(policy, user, question, arguments))
+    })
 }
 
 fn explained_rules(policy: &Policy, user: &User, question: &Question<'_>) -> Vec<Explained> {
     let rules = policy.rules().about(question.server, question.tool);
-    question.arguments.with(|arguments| {
+    question.arguments.with(None, |arguments| {
         let facts = facts(policy, user, question, arguments);
         rules.iter().map(|rule| rule.explain(&facts)).collect()
     })
@@ -336,14 +336,18 @@ fn facts<'f>(
 }
 
 impl Arguments<'_> {
-    /// Gives the arguments, read. What can't be read would be a fault of ours: `null` has no field that a rule
-    /// asks for, so that every rule about the tool then matches.
-    fn with<T>(&self, ask: impl FnOnce(&Value<'_>) -> T) -> T {
+    /// Gives the arguments, read, at least those of these members. What can't be read would be a fault of ours:
+    /// `null` has no field that a rule asks for, so that every rule about the tool then matches.
+    fn with<T>(&self, members: Option<Vec<&str>>, ask: impl FnOnce(&Value<'_>) -> T) -> T {
         match self {
             Self::Read(arguments) => ask(arguments),
             Self::Canonical(text) => {
                 let limits = Limits { bytes_max: usize::MAX, ..Limits::default() };
-                ask(&json::parse(text, &limits).unwrap_or(Value::Null))
+                let read = match members {
+                    Some(members) => json::parse_members(text, &limits, &members),
+                    None => json::parse(text, &limits),
+                };
+                ask(&read.unwrap_or(Value::Null))
             }
         }
     }

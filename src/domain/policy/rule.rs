@@ -73,6 +73,15 @@ pub struct RuleTool {
     pub name: Pattern,
 }
 
+impl Rule {
+    /// The members of the arguments that rules look at; nothing where they may look at any.
+    #[must_use]
+    pub fn members<'r>(rules: &[&'r Self]) -> Option<Vec<&'r str>> {
+        let mut members = Vec::new();
+        rules.iter().all(|rule| rule.when.looks_at(&mut members)).then_some(members)
+    }
+}
+
 /// What a rule does to a call that it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {

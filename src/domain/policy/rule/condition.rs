@@ -87,6 +87,19 @@ impl Condition {
         }
     }
 
+    /// Adds the members of the arguments that it looks at; false if it may look at any.
+    pub(super) fn looks_at<'c>(&'c self, members: &mut Vec<&'c str>) -> bool {
+        match self {
+            Self::All(of) | Self::Any(of) | Self::None(of) => of.iter().all(|part| part.looks_at(members)),
+            Self::Field(field) => {
+                let root = field.at.root();
+                members.extend(root.filter(|root| !members.contains(root)));
+                root.is_some()
+            }
+            Self::Subject(_) | Self::Time(_) => true,
+        }
+    }
+
     /// Whether it holds.
     #[must_use]
     pub fn truth(&self, facts: &Facts<'_>) -> Truth {

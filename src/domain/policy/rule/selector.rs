@@ -107,6 +107,15 @@ impl Selector {
         &self.text
     }
 
+    /// The member of the whole that it looks at; nothing where it may look at any, or at the whole itself.
+    #[must_use]
+    pub fn root(&self) -> Option<&str> {
+        match self.segments.first() {
+            Some(Segment::Key { name, .. }) => Some(name),
+            Some(Segment::Each | Segment::Deep) | None => None,
+        }
+    }
+
     /// Whether it can select several values.
     #[must_use]
     pub fn is_wild(&self) -> bool {
