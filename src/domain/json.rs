@@ -19,7 +19,7 @@ pub use self::{
     canonical::{utf16_order, write_string},
     fault::{Fault, FaultKind},
     number::Number,
-    parse::parse,
+    parse::{parse, parse_members},
 };
 
 /// A JSON value. Two values are equal when they mean the same: `1` equals `1.0`.

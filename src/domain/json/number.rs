@@ -23,7 +23,11 @@ impl<'a> Number<'a> {
     /// Takes a literal that matches JSON's grammar; nothing if its exponent, written or normalised, doesn't
     /// fit 32 bits.
     pub(super) fn new(literal: &'a str) -> Option<Self> {
-        Decimal::read(literal)?;
+        // Without an exponent there is nothing that doesn't fit.
+        let is_short = literal.len() <= DIGITS_SAFE && literal.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_short {
+            Decimal::read(literal)?;
+        }
         Some(Self { literal: Cow::Borrowed(literal) })
     }
 

@@ -112,6 +112,22 @@ fn strings_have_the_fewest_escapes() {
 }
 
 #[test]
+fn a_string_ends_at_its_quote_wherever_that_is() {
+    for before in 0..18 {
+        for character in ('\0'..'\u{180}').chain(['\u{2028}', '\u{ffff}', '😀']) {
+            let text = format!(r#"["{}{character}{}",7]"#, "a".repeat(before), "b".repeat(9));
+            let found = read(&text).ok().map(|value| value.canonical());
+            let expected: Option<(String, u8)> = serde_json::from_str(&text).ok();
+            let expected = expected.map(|(text, seven)| {
+                Value::Array(vec![Value::String(text.into()), read(&seven.to_string()).unwrap().into_owned()])
+                    .canonical()
+            });
+            assert_eq!(found, expected, "{text:?}");
+        }
+    }
+}
+
+#[test]
 fn a_fault_says_what_is_wrong_and_where() {
     let syntax = |offset, expected| FaultKind::Syntax { offset, expected };
     for (text, path, kind) in [
@@ -243,6 +259,18 @@ proptest! {
         prop_assert_eq!(value.canonical_bytes(bytes), Some(bytes));
         prop_assert_eq!(value.canonical_bytes(bytes - 1), None);
         prop_assert_eq!(value.clone().into_owned(), value);
+    }
+
+    #[test]
+    fn members_that_are_not_wanted_are_passed_over(value in samples::arguments(), picks in any::<u8>()) {
+        let all = value.as_object().unwrap();
+        let is_wanted = |place: usize| picks & (1 << (place % 8)) != 0;
+        let (wanted, _): (Vec<_>, Vec<_>) = all.iter().cloned().enumerate().partition(|(place, _)| is_wanted(*place));
+        let wanted: Vec<_> = wanted.into_iter().map(|(_, member)| member).collect();
+        let keys: Vec<&str> = wanted.iter().map(|(key, _)| key.as_ref()).collect();
+        let text = value.canonical();
+        let read = parse_members(&text, &Limits::default(), &keys);
+        prop_assert_eq!(read, Ok(Value::Object(wanted.clone())), "{:?} of {}", keys, text);
     }
 
     #[test]

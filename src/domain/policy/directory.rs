@@ -165,6 +165,22 @@ impl Directory {
         found
     }
 
+    /// Whether somebody who holds the role, directly or through a department, is so; looks no further than to the
+    /// first.
+    pub fn has_holder(&self, role: &str, is_so: impl Fn(&Name) -> bool) -> bool {
+        let mut direct = self.holders.get(role).into_iter().flat_map(HashTrieSetSync::iter);
+        let mut holding = self.holding_departments.get(role).into_iter().flat_map(HashTrieSetSync::iter);
+        direct.any(&is_so) || holding.any(|name| self.has_member(name, &is_so, DEPARTMENT_DEPTH_MAX))
+    }
+
+    fn has_member(&self, department: &str, is_so: &impl Fn(&Name) -> bool, depth: usize) -> bool {
+        let (Some(entry), Some(depth)) = (self.departments.get(department), depth.checked_sub(1)) else {
+            return false;
+        };
+        entry.members.iter().any(is_so)
+            || self.below(department).any(|child| self.has_member(child, is_so, depth))
+    }
+
     /// Every user whom the department or one below it lists.
     #[must_use]
     pub fn members(&self, department: &str) -> BTreeSet<&Name> {

@@ -198,7 +198,7 @@ pub fn findings<'p>(policy: &'p Policy, question: &Question<'_>) -> Vec<(&'p Rul
     let found = policy.user(question.user);
     let Some(user) = found.as_deref() else { return Vec::new() };
     let rules = policy.rules().about(question.server, question.tool);
-    question.arguments.with(|arguments| {
+    question.arguments.with(None, |arguments| {
         let facts = Facts { redacted: true, ..facts(policy, user, question, arguments) };
         rules.iter().map(|rule| (*rule, rule.finding(&facts))).collect()
     })
@@ -332,15 +332,18 @@ fn ruling(
     if rules.is_empty() {
         return None;
     }
-    question.arguments.with(|arguments| {
-        let facts = Facts { redacted: assumed.is_some(), ..facts(policy, user, question, arguments) };
-        Ruling::assuming(&rules, &facts, assumed.unwrap_or_default())
+    question.arguments.with(Rule::members(&rules), |arguments| {
+        let facts = facts(policy, user, question, arguments);
+        match assumed {
+            None => policy.rules().judge(&rules, &facts),
+            Some(assumed) => Ruling::assuming(&rules, &Facts { redacted: true, ..facts }, assumed),
+        }
     })
 }
 
 fn explained_rules(policy: &Policy, user: &User, question: &Question<'_>) -> Vec<Explained> {
     let rules = policy.rules().about(question.server, question.tool);
-    question.arguments.with(|arguments| {
+    question.arguments.with(None, |arguments| {
         let facts = facts(policy, user, question, arguments);
         rules.iter().map(|rule| rule.explain(&facts)).collect()
     })
@@ -365,14 +368,18 @@ fn facts<'f>(
 }
 
 impl Arguments<'_> {
-    /// Gives the arguments, read. What can't be read would be a fault of ours: `null` has no field that a rule
-    /// asks for, so that every rule about the tool then matches.
-    fn with<T>(&self, ask: impl FnOnce(&Value<'_>) -> T) -> T {
+    /// Gives the arguments, read, at least those of these members. What can't be read would be a fault of ours:
+    /// `null` has no field that a rule asks for, so that every rule about the tool then matches.
+    fn with<T>(&self, members: Option<Vec<&str>>, ask: impl FnOnce(&Value<'_>) -> T) -> T {
         match self {
             Self::Read(arguments) => ask(arguments),
             Self::Canonical(text) => {
                 let limits = Limits { bytes_max: usize::MAX, ..Limits::default() };
-                ask(&json::parse(text, &limits).unwrap_or(Value::Null))
+                let read = match members {
+                    Some(members) => json::parse_members(text, &limits, &members),
+                    None => json::parse(text, &limits),
+                };
+                ask(&read.unwrap_or(Value::Null))
             }
         }
     }

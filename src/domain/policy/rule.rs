@@ -19,6 +19,7 @@ pub mod ruling;
 #[cfg(test)]
 pub(super) mod schema;
 pub mod selector;
+mod survey;
 mod template;
 mod truth;
 
@@ -28,6 +29,7 @@ use std::{
     sync::Arc,
 };
 
+use self::survey::{Screens, Survey};
 pub use self::{
     condition::Condition,
     facts::Facts,
@@ -78,6 +80,15 @@ pub struct RuleTool {
     pub name: Pattern,
 }
 
+impl Rule {
+    /// The members of the arguments that rules look at; nothing where they may look at any.
+    #[must_use]
+    pub fn members<'r>(rules: &[&'r Self]) -> Option<Vec<&'r str>> {
+        let mut members = Vec::new();
+        rules.iter().all(|rule| rule.when.looks_at(&mut members)).then_some(members)
+    }
+}
+
 /// What a rule does to a call that it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
@@ -117,6 +128,7 @@ pub struct Rules {
     by_tool: PatternMap<PatternMap<Vec<usize>>>,
     /// By the name of the endpoint entry: places in `in_order`.
     by_endpoint: HashMap<Name, Vec<usize>>,
+    screens: Screens,
 }
 
 impl Rules {
@@ -139,7 +151,7 @@ impl Rules {
                 by_endpoint.entry(name.clone()).or_default().push(place);
             }
         }
-        Self { in_order: rules.to_vec(), by_tool, by_endpoint }
+        Self { in_order: rules.to_vec(), by_tool, by_endpoint, screens: Screens::new(rules) }
     }
 
     /// The rules about an endpoint entry, in the order of the document.
@@ -147,6 +159,13 @@ impl Rules {
     pub fn about_endpoint(&self, name: &str) -> Vec<&Rule> {
         let places = self.by_endpoint.get(name).into_iter().flatten();
         places.filter_map(|place| self.in_order.get(*place)).collect()
+    }
+
+    /// Judges a call by some of these rules; nothing where none matches. Says what [`Ruling::of`] says, but looks
+    /// only once for what several of them look for.
+    #[must_use]
+    pub fn judge(&self, rules: &[&Rule], facts: &Facts<'_>) -> Option<Arc<Ruling>> {
+        Ruling::surveyed(rules, facts, &Survey::new(&self.screens, facts.arguments))
     }
 
     /// Every rule, in the order of the document.

@@ -142,8 +142,8 @@ fn rule(root: &str, base: &str, user: &str, path: &str) {
         assert_eq!(judged(root, base, user, &upper), Some((within, outside)), "{path} in {root}");
         return;
     }
-    // Whoever can see a root can see where it ends.
-    if !root.contains('<') {
+    // Whoever can see a root can see where it ends, but for a base that means no folder for this user.
+    if !root.contains('<') && !base.contains('<') {
         assert_eq!(judged(root, base, user, root), Some((Truth::True, Truth::False)), "{root}");
         if root.trim_matches('/') != "" {
             let above = judged(root, base, user, &format!("{root}/.."));

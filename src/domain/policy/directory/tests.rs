@@ -67,6 +67,10 @@ proptest! {
         for text in NAMES {
             prop_assert_eq!(directory.holders(text), holders_by_looking(&directory, text), "holders of {}", text);
             prop_assert_eq!(directory.members(text), members_by_looking(&directory, text), "members of {}", text);
+            for user in NAMES {
+                let is_one = directory.has_holder(text, |holder| holder.as_str() == user);
+                prop_assert_eq!(is_one, directory.holders(text).iter().any(|name| name.as_str() == user), "{} holds {}", user, text);
+            }
         }
     }
 

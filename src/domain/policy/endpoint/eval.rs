@@ -312,9 +312,9 @@ fn ruling(
     if verdict.reason != EndpointReason::PolicyPermits {
         return None;
     }
-    with_rules(policy, question, verdict, |rules, facts| {
-        let facts = Facts { redacted: assumed.is_some(), ..*facts };
-        Ruling::assuming(rules, &facts, assumed.unwrap_or_default())
+    with_rules(policy, question, verdict, |rules, facts| match assumed {
+        None => policy.rules().judge(rules, facts),
+        Some(assumed) => Ruling::assuming(rules, &Facts { redacted: true, ..*facts }, assumed),
     })?
 }
 

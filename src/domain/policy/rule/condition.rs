@@ -13,6 +13,7 @@ use super::{
     mold::{Misfit, Mold},
     read::{Defined, Reader},
     selector::{Found, Selector},
+    survey::Survey,
     truth::{Answer, Truth, Why, truth},
 };
 use crate::domain::{
@@ -98,14 +99,33 @@ impl Condition {
         }
     }
 
+    /// Adds the members of the arguments that it looks at; false if it may look at any.
+    pub(super) fn looks_at<'c>(&'c self, members: &mut Vec<&'c str>) -> bool {
+        match self {
+            Self::All(of) | Self::Any(of) | Self::None(of) => of.iter().all(|part| part.looks_at(members)),
+            Self::Field(field) => {
+                let root = field.at.root();
+                members.extend(root.filter(|root| !members.contains(root)));
+                root.is_some()
+            }
+            Self::Subject(_) | Self::Time(_) => true,
+        }
+    }
+
     /// Whether it holds.
     #[must_use]
     pub fn truth(&self, facts: &Facts<'_>) -> Truth {
+        self.truth_by(facts, &Survey::none(facts.arguments))
+    }
+
+    /// The same, by what was found already.
+    pub(super) fn truth_by(&self, facts: &Facts<'_>, survey: &Survey<'_, '_>) -> Truth {
+        let negated = |condition: &Self| condition.truth_by(facts, survey).negated();
         match self {
-            Self::All(of) => all(of.iter().map(|condition| condition.truth(facts))),
-            Self::Any(of) => all(of.iter().map(|condition| condition.truth(facts).negated())).negated(),
-            Self::None(of) => all(of.iter().map(|condition| condition.truth(facts).negated())),
-            Self::Field(field) => truth(field.answer(facts)),
+            Self::All(of) => all(of.iter().map(|condition| condition.truth_by(facts, survey))),
+            Self::Any(of) => all(of.iter().map(negated)).negated(),
+            Self::None(of) => all(of.iter().map(negated)),
+            Self::Field(field) => truth(field.answer_by(facts, survey)),
             Self::Subject(subject) => subject.holds(facts).into(),
             Self::Time(hours) => hours.contain(facts.time).into(),
         }
@@ -149,19 +169,39 @@ impl Field {
         // Something may be hidden wherever it is looked for at any depth.
         let is_open = facts.redacted && self.at.is_deep() && hides(facts.arguments, &[]);
         let mut so_far = if is_open { Err(Why::Redacted) } else { Ok(self.every) };
-        self.at.walk(facts.arguments, &mut |found| {
-            let Some(answer) = self.judge(&found, facts) else { return ControlFlow::Continue(()) };
-            match answer {
-                Ok(holds) if holds != self.every => {
-                    so_far = Ok(holds);
-                    return ControlFlow::Break(());
-                }
-                Ok(_) => {}
-                Err(why) => so_far = so_far.and(Err(why)),
-            }
-            ControlFlow::Continue(())
+        self.at.walk(facts.arguments, &mut |found| match self.judge(&found, facts) {
+            Some(answer) => self.join(&mut so_far, answer),
+            None => ControlFlow::Continue(()),
         });
         so_far
+    }
+
+    /// The same, by what was found already.
+    fn answer_by(&self, facts: &Facts<'_>, survey: &Survey<'_, '_>) -> Answer {
+        // What is hidden depends on the way to a value, and so does what looks like a secret.
+        let is_apart = facts.redacted || matches!(self.matcher, Matcher::Secret);
+        let Some(seen) = survey.seen(&self.at).filter(|_| !is_apart) else { return self.answer(facts) };
+        let mut so_far = Ok(self.every);
+        seen.walk(&self.matcher, |found| {
+            match found.map_or(Some(Ok(false)), |found| self.judge(&found, facts)) {
+                Some(answer) => self.join(&mut so_far, answer),
+                None => ControlFlow::Continue(()),
+            }
+        });
+        so_far
+    }
+
+    /// Joins the answer about one thing to those before; nothing more is asked when it decides.
+    fn join(&self, so_far: &mut Answer, answer: Answer) -> ControlFlow<()> {
+        match answer {
+            Ok(holds) if holds != self.every => {
+                *so_far = Ok(holds);
+                return ControlFlow::Break(());
+            }
+            Ok(_) => {}
+            Err(why) => *so_far = so_far.and(Err(why)),
+        }
+        ControlFlow::Continue(())
     }
 
     /// Whether one thing that was found is so; nothing for what is passed over: below a `**` at the end stands

@@ -221,6 +221,26 @@ impl Matcher {
         }
     }
 
+    /// Whether it holds of a text exactly if something is found there that is the same in every call.
+    pub(super) fn is_search(&self) -> bool {
+        match self {
+            Self::Regex(_) => true,
+            Self::Text(Place::Anywhere, needles) => needles.iter().all(|needle| needle.fixed().is_some()),
+            _ => false,
+        }
+    }
+
+    /// What it searches texts for, as regular expressions, if it is a search.
+    pub(super) fn sought(&self) -> Vec<String> {
+        match self {
+            Self::Regex(regexes) => regexes.iter().map(|regex| regex.as_str().to_owned()).collect(),
+            Self::Text(_, needles) if self.is_search() => {
+                needles.iter().filter_map(Template::fixed).map(regex::escape).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether what it judges must never be shown, not even to people who may see explanations.
     #[must_use]
     pub fn hides_values(&self) -> bool {

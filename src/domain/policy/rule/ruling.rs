@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{
     Effect, Rule,
     facts::Facts,
+    survey::Survey,
     truth::{Truth, Why},
 };
 use crate::domain::sensitivity::Sensitivity;
@@ -95,18 +96,26 @@ impl Ruling {
     /// Judges a call by rules; nothing where none matches.
     #[must_use]
     pub fn of(rules: &[&Rule], facts: &Facts<'_>) -> Option<Arc<Self>> {
-        Self::assuming(rules, facts, Assumed::default())
+        Self::surveyed(rules, facts, &Survey::none(facts.arguments))
     }
 
-    /// Judges a call by rules, those that can't be judged for want of a whole record as it is assumed.
+    pub(super) fn surveyed(rules: &[&Rule], facts: &Facts<'_>, survey: &Survey<'_, '_>) -> Option<Arc<Self>> {
+        Self::judged(rules, facts, |rule| rule.when.truth_by(facts, survey))
+    }
+
+    /// Judges a recorded call by rules, those that can't be judged for want of a whole record as it is assumed.
     #[must_use]
     pub fn assuming(rules: &[&Rule], facts: &Facts<'_>, assumed: Assumed<'_>) -> Option<Arc<Self>> {
+        Self::judged(rules, facts, |rule| match rule.finding(facts) {
+            Finding::Known(truth) if !assumed.all => truth,
+            _ => assumed.matching.contains(&rule.name).into(),
+        })
+    }
+
+    fn judged(rules: &[&Rule], facts: &Facts<'_>, truth: impl Fn(&Rule) -> Truth) -> Option<Arc<Self>> {
         let mut ruling = Self::default();
         for rule in rules {
-            let truth = match rule.finding(facts) {
-                Finding::Known(truth) if !assumed.all => truth,
-                _ => assumed.matching.contains(&rule.name).into(),
-            };
+            let truth = truth(rule);
             if truth.is_match() {
                 ruling.add(rule, truth == Truth::Unknown, facts);
             }

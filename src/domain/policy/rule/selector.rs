@@ -101,6 +101,21 @@ impl Selector {
         Ok(Self { text: text.into(), segments })
     }
 
+    /// The selector as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The member of the whole that it looks at; nothing where it may look at any, or at the whole itself.
+    #[must_use]
+    pub fn root(&self) -> Option<&str> {
+        match self.segments.first() {
+            Some(Segment::Key { name, .. }) => Some(name),
+            Some(Segment::Each | Segment::Deep) | None => None,
+        }
+    }
+
     /// Whether it can select several values.
     #[must_use]
     pub fn is_wild(&self) -> bool {
@@ -121,7 +136,7 @@ impl Selector {
 
     /// Shows everything that it selects, in order, until the visitor has seen enough.
     pub fn walk<'v>(&self, root: &'v Value<'v>, visit: Visit<'_, 'v>) {
-        let start = Trail { up: None, step: Step::Whole };
+        let start = Trail::WHOLE;
         // Only behind a `**` can nothing at all be found.
         let deep = self.segments.iter().position(|segment| *segment == Segment::Deep);
         if deep.is_none_or(|place| place + 1 == self.segments.len()) {
@@ -237,6 +252,9 @@ fn each<'v>(
 }
 
 impl<'t> Trail<'t> {
+    /// No way at all.
+    pub(super) const WHOLE: Self = Trail { up: None, step: Step::Whole };
+
     /// The key under which the value stands, if it is a member of an object.
     #[must_use]
     pub fn key(&self) -> Option<&'t str> {

@@ -13,7 +13,10 @@ use serde_json::{Value as Json, json};
 use super::{facts, names, parse};
 use crate::domain::{
     json::{Limits, samples},
-    policy::rule::{Condition, Facts, Truth, matcher::MATCHERS},
+    policy::{
+        rule::{Condition, Effect, Facts, Line, Rule, Rules, Ruling, Truth, matcher::MATCHERS},
+        tests::model::rounds,
+    },
 };
 
 const SELECTORS: [&str; 14] = [
@@ -95,6 +98,38 @@ fn condition() -> impl Strategy<Value = Json> {
     leaf().prop_recursive(4, 16, 4, |inner| {
         (select(&["all", "any", "none"][..]), vec(inner, 1..4)).prop_map(|(word, of)| json!({ word: of }))
     })
+}
+
+/// A condition that searches texts in places that others may look at too.
+fn search() -> impl Strategy<Value = Json> {
+    let at = select(&["/**", "/*", "/**/a", "/a/*"][..]);
+    let matcher = prop_oneof![
+        select(&["^a", "x$", "(?i)CM", "[pw].", "^$"][..]).prop_map(|regex| ("regex", json!([regex, "zz"]))),
+        select(&["a", "cme", "x", "zz", "<user>"][..]).prop_map(|text| ("contains", json!([text, "zzz"]))),
+        select(&["a", "x"][..]).prop_map(|text| ("starts_with", json!(text))),
+        Just(("looks_like_secret", json!(true))),
+        Just(("present", json!(true))),
+    ];
+    (at, matcher, any::<bool>(), any::<bool>()).prop_map(|(at, (word, operand), optional, every)| {
+        let mut field = json!({ "at": at, word: operand, "elements": if every { "every" } else { "any" } });
+        if optional && word != "present" {
+            field["optional"] = json!(true);
+        }
+        field
+    })
+}
+
+fn rule(number: usize, when: &Json) -> Rule {
+    Rule {
+        name: format!("r{number}").into(),
+        tools: [].into(),
+        endpoints: [].into(),
+        when: super::condition(&when.to_string()).into(),
+        effect: Effect::Deny,
+        message: "m".into(),
+        shadow: false,
+        line: Line(0),
+    }
 }
 
 /// What the plain reading says of one thing: true, false, or nothing.
@@ -324,17 +359,29 @@ fn agrees(condition: &Json, arguments: &Json) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// How many random questions are asked: more where `CALLGATE_RULE_CASES` says so.
-fn cases() -> u32 {
-    std::env::var("CALLGATE_RULE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_500)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    // As many times more as CALLGATE_MODEL_ROUNDS says.
+    #![proptest_config(ProptestConfig { cases: 2_500 * rounds(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn conditions_hold_exactly_when_the_plain_reading_says_so(condition in condition(), arguments in arguments()) {
         agrees(&condition, &arguments)?;
+    }
+
+    #[test]
+    fn rules_that_are_judged_together_say_what_each_says_alone(
+        conditions in vec(prop_oneof![3 => search(), 1 => condition()], 2..8),
+        arguments in arguments(),
+        redacted in any::<bool>(),
+    ) {
+        let rules: Vec<Rule> =
+            conditions.iter().enumerate().map(|(number, when)| rule(number, when)).collect();
+        let (text, names) = (arguments.to_string(), names());
+        let value = parse(&text, &Limits::default()).unwrap();
+        let facts = Facts { redacted, ..facts(&value, &names) };
+        let asked: Vec<&Rule> = rules.iter().collect();
+        let together = Rules::new(&rules).judge(&asked, &facts);
+        prop_assert_eq!(together, Ruling::of(&asked, &facts), "{:?} over {}", conditions, text);
     }
 
     #[test]

@@ -112,6 +112,17 @@ pub(super) enum When {
     Department(usize),
 }
 
+impl When {
+    /// Whether it asks for members of the department.
+    fn names(&self, department: usize) -> bool {
+        match self {
+            Self::All(of) | Self::Any(of) | Self::None(of) => of.iter().any(|when| when.names(department)),
+            Self::Department(named) => *named == department,
+            Self::Equals(..) | Self::Role(_) => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Operand {
     Number(u8),
@@ -370,7 +381,8 @@ impl World {
                 Some(Edit::MoveDepartment { department: name('d', number), parent })
             }
             Wish::RemoveDepartment(number) => {
-                if self.departments.iter().flatten().any(|other| other.parent == Some(number)) {
+                let is_above = self.departments.iter().flatten().any(|other| other.parent == Some(number));
+                if is_above || self.rules.iter().any(|rule| rule.when.names(number)) {
                     return None;
                 }
                 self.departments[number].take()?;

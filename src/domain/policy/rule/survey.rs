@@ -1,0 +1,162 @@
+//! What several conditions look for in the same places, looked up once.
+//!
+//! Conditions about every text of the arguments are what a large call costs: each walks to all of them, and searches
+//! each of them. So where several conditions of a policy have one selector with wildcards, its places are gathered
+//! once for a call, and the texts there are searched once for everything that any of these conditions seeks. Where
+//! nothing of it is found, none of them finds anything. Where something is, each looks for itself.
+//!
+//! No answer depends on this: it is what walking and searching anew would say, and a test holds it to that.
+
+use std::{cell::OnceCell, collections::BTreeMap, ops::ControlFlow};
+
+use regex::{RegexSet, RegexSetBuilder};
+
+use super::{
+    Rule,
+    condition::{Condition, Field},
+    matcher::Matcher,
+    selector::{Found, Selector, Trail},
+};
+use crate::domain::json::Value;
+
+/// The most that is sought at once, and the longest text of it in bytes; what has more is searched for by each.
+const SOUGHT_MAX: usize = 256;
+const SOUGHT_BYTES_MAX: usize = 64 * 1024;
+/// The most memory that a search for everything takes, in bytes.
+const SEARCH_SIZE_MAX: usize = 4 * 1024 * 1024;
+
+/// The selectors that several conditions of a policy share.
+#[derive(Debug, Default)]
+pub(super) struct Screens(Vec<Screen>);
+
+#[derive(Debug)]
+struct Screen {
+    at: Selector,
+    /// Finds whatever any of the conditions seeks in texts; none where only one does.
+    search: Option<RegexSet>,
+}
+
+impl Screens {
+    /// Those of a policy's rules.
+    pub(super) fn new(rules: &[Rule]) -> Self {
+        let mut by_selector: BTreeMap<&str, Vec<&Field>> = BTreeMap::new();
+        for rule in rules {
+            each_field(&rule.when, &mut |field| {
+                if field.at.is_wild() {
+                    by_selector.entry(field.at.as_str()).or_default().push(field);
+                }
+            });
+        }
+        let shared = by_selector.into_values().filter(|fields| fields.len() > 1);
+        Self(shared.filter_map(|fields| Screen::new(&fields)).collect())
+    }
+}
+
+impl Screen {
+    fn new(fields: &[&Field]) -> Option<Self> {
+        let sought: Vec<String> = fields.iter().flat_map(|field| field.matcher.sought()).collect();
+        let bytes: usize = sought.iter().map(String::len).sum();
+        let is_few = sought.len() <= SOUGHT_MAX && bytes <= SOUGHT_BYTES_MAX;
+        let search = (is_few && sought.len() > 1).then(|| {
+            RegexSetBuilder::new(&sought)
+                .size_limit(SEARCH_SIZE_MAX)
+                .dfa_size_limit(SEARCH_SIZE_MAX)
+                .dot_matches_new_line(true)
+                .build()
+                .ok()
+        });
+        Some(Self { at: fields.first()?.at.clone(), search: search.flatten() })
+    }
+}
+
+fn each_field<'c>(condition: &'c Condition, visit: &mut impl FnMut(&'c Field)) {
+    match condition {
+        Condition::All(of) | Condition::Any(of) | Condition::None(of) => {
+            of.iter().for_each(|part| each_field(part, visit));
+        }
+        Condition::Field(field) => visit(field),
+        Condition::Subject(_) | Condition::Time(_) => {}
+    }
+}
+
+/// What was found in one call so far.
+#[derive(Debug)]
+pub(super) struct Survey<'s, 'v> {
+    arguments: &'v Value<'v>,
+    seen: Vec<(&'s Screen, OnceCell<Seen<'v>>)>,
+}
+
+/// What a selector finds.
+#[derive(Debug)]
+pub(super) struct Seen<'v> {
+    places: Vec<Place<'v>>,
+    /// Whether nothing that is sought stands in any text there.
+    is_clean: bool,
+}
+
+#[derive(Debug)]
+enum Place<'v> {
+    Value(&'v Value<'v>),
+    Missing,
+    Blocked(&'static str),
+}
+
+impl<'s, 'v> Survey<'s, 'v> {
+    /// One of these arguments, by the selectors that a policy shares.
+    pub(super) fn new(screens: &'s Screens, arguments: &'v Value<'v>) -> Self {
+        Self { arguments, seen: screens.0.iter().map(|screen| (screen, OnceCell::new())).collect() }
+    }
+
+    /// One that nothing is shared in.
+    pub(super) fn none(arguments: &'v Value<'v>) -> Self {
+        Self { arguments, seen: Vec::new() }
+    }
+
+    /// What a selector finds, if several have it.
+    pub(super) fn seen(&self, at: &Selector) -> Option<&Seen<'v>> {
+        let (screen, seen) = self.seen.iter().find(|(screen, _)| screen.at == *at)?;
+        Some(seen.get_or_init(|| Seen::look(screen, self.arguments)))
+    }
+}
+
+impl<'v> Seen<'v> {
+    fn look(screen: &Screen, arguments: &'v Value<'v>) -> Self {
+        let mut places = Vec::new();
+        screen.at.walk(arguments, &mut |found| {
+            places.push(match found {
+                Found::Value(value, _) => Place::Value(value),
+                Found::Missing => Place::Missing,
+                Found::Blocked(kind) => Place::Blocked(kind),
+            });
+            ControlFlow::Continue(())
+        });
+        let mut texts = places.iter().filter_map(Place::text);
+        let is_clean = screen.search.as_ref().is_some_and(|search| !texts.any(|text| search.is_match(text)));
+        Self { places, is_clean }
+    }
+
+    /// Shows everything that was found, in order, until the visitor has seen enough. Instead of a text that has
+    /// nothing of what `matcher` seeks, the visitor is shown nothing.
+    pub(super) fn walk(
+        &self,
+        matcher: &Matcher,
+        mut visit: impl FnMut(Option<Found<'_, 'v>>) -> ControlFlow<()>,
+    ) {
+        let is_vain = self.is_clean && matcher.is_search();
+        // The visitor has nothing left to stop.
+        let _ = self.places.iter().try_for_each(|place| {
+            visit(match place {
+                Place::Value(Value::String(_)) if is_vain => None,
+                Place::Value(value) => Some(Found::Value(value, &Trail::WHOLE)),
+                Place::Missing => Some(Found::Missing),
+                Place::Blocked(kind) => Some(Found::Blocked(kind)),
+            })
+        });
+    }
+}
+
+impl<'v> Place<'v> {
+    fn text(&self) -> Option<&'v str> {
+        if let Self::Value(value) = self { value.as_str() } else { None }
+    }
+}
