@@ -35,6 +35,8 @@ mod operator;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod policy_doc;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod redemption;

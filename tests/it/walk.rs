@@ -25,7 +25,7 @@ const HINTS: [&str; 4] = ["look at it:", "approve it:", "reject it:", "approve w
 const UNITS: [&str; 5] = ["ms", "s", "min", "h", "d"];
 
 /// A process that ends with the test.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -98,7 +98,7 @@ fn shape(text: &str) -> Vec<&str> {
 }
 
 /// Reads lines until one has `mark` in it; that line, or a failure with all that was read.
-fn line_with(from: &mut impl std::io::BufRead, mark: &str) -> String {
+pub fn line_with(from: &mut impl std::io::BufRead, mark: &str) -> String {
     let mut seen = String::new();
     loop {
         let mut line = String::new();
@@ -112,7 +112,7 @@ fn line_with(from: &mut impl std::io::BufRead, mark: &str) -> String {
 }
 
 /// What follows `mark` in a line, up to the next white space or comma.
-fn word_after(line: &str, mark: &str) -> String {
+pub fn word_after(line: &str, mark: &str) -> String {
     let (_, rest) = line.split_once(mark).expect("the mark");
     rest.split([',', ' ', '\n']).next().expect("a word").to_owned()
 }
