@@ -55,11 +55,10 @@ pub struct Rights {
 /// Compares two versions.
 #[must_use]
 pub fn compare(before: &Policy, after: &Policy) -> Difference {
-    Difference {
-        document: document(before, after),
-        directory: before.directory().changes_to(after.directory()).iter().map(ToString::to_string).collect(),
-        rights: rights(before, after),
-    }
+    let changes = before.directory().changes_to(after.directory());
+    let mut directory: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    directory.sort_unstable();
+    Difference { document: document(before, after), directory, rights: rights(before, after) }
 }
 
 /// What a role, or being enabled, gives: an effect on a resource under a code.

@@ -94,15 +94,15 @@ fn user_name(user: usize) -> String {
 
 /// The rules that matched, and the one that denies.
 fn ruled(ruling: Option<&Arc<Ruling>>) -> (Vec<Hit>, Option<usize>) {
-    let number = |name: &str| name[1..].parse::<usize>().unwrap();
     let hits = ruling.iter().flat_map(|ruling| &ruling.hits);
     let hits = hits.map(|hit| (number(&hit.rule), hit.shadow, hit.unknown)).collect();
     let denial = ruling.and_then(|ruling| ruling.denial.as_ref());
     (hits, denial.map(|denial| number(&denial.rule)))
 }
 
+/// The number of something that is called by a letter and a number.
 fn number(name: &str) -> usize {
-    name[1..].parse().unwrap()
+    name.trim_start_matches(|letter: char| letter.is_ascii_alphabetic()).parse().unwrap()
 }
 
 fn check_tool(world: &World, policies: [&Policy; 2], pick: Pick) -> Result<(), TestCaseError> {
