@@ -117,6 +117,8 @@ pub struct Engine {
     /// Tells plain ALLOWs of one action and moment apart.
     pub(crate) allows: Numbers,
     authorizations: Option<DefaultKeyedRateLimiter<(Name, Option<Name>)>>,
+    /// One at a time does what may take seconds: others are answered meanwhile, whoever asks for it how often.
+    costly: tokio::sync::Semaphore,
 }
 
 /// Why a use case stops inside its transaction.
@@ -208,6 +210,7 @@ impl Engine {
             limits: Arc::new(limits),
             allows: Numbers::default(),
             authorizations,
+            costly: tokio::sync::Semaphore::new(1),
         }
     }
 
@@ -215,6 +218,19 @@ impl Engine {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.store.now()
+    }
+
+    /// Does what may take seconds on a thread of its own, after what was asked for before.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE` when it was cut short.
+    pub(crate) async fn costly<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        // It is never closed.
+        let _turn = self.costly.acquire().await;
+        Ok(audit::beside(work).await?)
     }
 
     /// Whether reads and writes of the store work.

@@ -119,6 +119,9 @@ fn lines(answer: &ExplainDecisionResponse, coloured: bool) -> String {
     for stage in &answer.requirement {
         fact("needs", &show::stage_line(stage));
     }
+    for change in &answer.what_would_change {
+        fact("would change it", &text::shown(change));
+    }
     fact("could approve", &show::names(&answer.eligible_users));
     fact("policy version", &answer.policy_version.to_string());
     fact("action digest", &text::escaped(&answer.action_digest));

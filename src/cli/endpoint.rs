@@ -222,6 +222,9 @@ fn explained(explanation: &ExplainEndpointResponse, coloured: bool) -> String {
     for line in explanation.rules.iter().flat_map(rule_lines) {
         fact("rule", &line);
     }
+    for change in &explanation.what_would_change {
+        fact("would change it", &text::shown(change));
+    }
     if let Some(shadow) = &explanation.shadow {
         let pattern = text::escaped(&shadow.pattern);
         fact("in shadow", &format!("{pattern}: {}", words::endpoint_reason(shadow.reason)));

@@ -98,6 +98,7 @@ pub fn explanation(answer: &v1::ExplainDecisionResponse) -> Value {
         "policy_version": answer.policy_version,
         "action_digest": answer.action_digest,
         "rules": answer.rules.iter().map(rule).collect::<Vec<_>>(),
+        "what_would_change": answer.what_would_change,
     })
 }
 

@@ -18,6 +18,7 @@ pub mod eval;
 pub mod fault;
 pub mod pattern;
 mod people;
+pub mod remedy;
 pub mod replay;
 pub mod resource;
 mod rights;

@@ -134,15 +134,18 @@ impl Engine {
     ) -> Result<EndpointExplained, Error> {
         self.same_tenant(caller, request.tenant.as_deref(), Rpc::ExplainEndpoint).await?;
         let in_force = self.admit(caller, Rpc::ExplainEndpoint).await?;
-        let policy = self.side(caller, &in_force, against).await?;
+        let other = match against {
+            Side::InForce => None,
+            side => Some(self.side(caller, &in_force, side).await?),
+        };
         let asked = Asked::read(request, self.limits.arguments_bytes_max, self.now())?;
-        let explanation = explain_endpoint(&policy, &asked.question());
-        let verdict = explanation.verdict.clone();
-        let message = message(&asked, &verdict);
-        Ok(EndpointExplained {
-            answer: EndpointAnswer { verdict, message, endpoint: asked.endpoint.ok() },
-            explanation,
-        })
+        self.commit(
+            caller,
+            Rpc::ExplainEndpoint,
+            move |in_force| asked.explained(other.as_ref().unwrap_or(in_force)),
+            |_, explained| Box::pin(async { Ok(explained) }),
+        )
+        .await
     }
 }
 
@@ -173,6 +176,14 @@ impl Asked {
     fn plan(&self, policy: &Policy, caller: &Caller) -> (EndpointVerdict, Result<(), Error>) {
         let verdict = evaluate_endpoint(policy, &self.question());
         (verdict, may_speak_for(policy, caller, &self.subject.user, None))
+    }
+
+    fn explained(&self, policy: &Policy) -> EndpointExplained {
+        let explanation = explain_endpoint(policy, &self.question());
+        let verdict = explanation.verdict.clone();
+        let message = message(self, &verdict);
+        let answer = EndpointAnswer { verdict, message, endpoint: self.endpoint.clone().ok() };
+        EndpointExplained { answer, explanation }
     }
 
     fn entry(&self, work: &Work<'_>, verdict: &EndpointVerdict) -> Entry {

@@ -26,6 +26,7 @@ use crate::{
         audit::Kind,
         hex,
         id::RequestId,
+        name::Name,
         policy::{
             Policy,
             directory::{Change, Directory, Membership},
@@ -80,7 +81,8 @@ impl Engine {
         // Who may not change the policy learns nothing about a document either.
         let policy = self.admit(caller, Rpc::ApplyPolicy).await?;
         self.check_length(&new.document)?;
-        let first = Next::of_document(&policy, &new.document)?;
+        let (before, document) = (Arc::clone(&policy), new.document.clone());
+        let first = self.costly(move || Next::of_document(&before, &document)).await?;
         let request = Asked {
             expected_version: new.expected_version,
             dry_run: new.dry_run,
@@ -88,7 +90,7 @@ impl Engine {
         };
         let document = new.document;
         let work_out = move |policy: &Arc<Policy>| Next::of_document(policy, &document);
-        self.commit_version(caller, Rpc::ApplyPolicy, request, first, work_out).await
+        self.commit_version(caller, Rpc::ApplyPolicy, request, (policy.version(), first), work_out).await
     }
 
     /// Reads a version of the policy of the caller's tenant, or the one in force.
@@ -121,13 +123,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Commits a next version: as it was worked out first, or anew on the version that came between.
+    /// Commits a next version: as it was worked out first, or anew on the version that came between. Whether it can
+    /// be one is told only to a request that wasn't answered before.
     async fn commit_version(
         &self,
         caller: &Arc<Caller>,
         rpc: Rpc,
         asked: Asked,
-        first: Next,
+        (before, first): (u64, Result<Next, Error>),
         work_out: impl Fn(&Arc<Policy>) -> Result<Next, Error>,
     ) -> Result<Applied, Error> {
         let retention = self.limits.request_id_retention;
@@ -135,7 +138,7 @@ impl Engine {
             caller,
             rpc,
             move |policy| {
-                if policy.version() == first.before { Ok(first.clone()) } else { work_out(policy) }
+                if policy.version() == before { first.clone() } else { work_out(policy) }
             },
             move |mut work, next| {
                 let asked = asked.clone();
@@ -166,7 +169,6 @@ struct Asked {
 /// The next version, worked out on the one before it.
 #[derive(Debug, Clone)]
 struct Next {
-    before: u64,
     /// The document, where it differs.
     document: Option<Arc<str>>,
     /// How the directory differs.
@@ -177,14 +179,9 @@ struct Next {
 impl Next {
     fn of_document(policy: &Policy, text: &str) -> Result<Self, Error> {
         let document = Document::parse_beside(text, policy.directory()).map_err(|faults| invalid(&faults))?;
-        if document.tenant() != policy.tenant() {
-            let message =
-                format!("`tenant` must be `{}`, the tenant of the caller's credential", policy.tenant());
-            return Err(Error { reason: Reason::PolicyInvalid, ..Error::field("document", message) });
-        }
+        is_of_tenant(&document, policy.tenant())?;
         let changes = document.directory().map(|after| policy.directory().changes_to(after));
         Ok(Self {
-            before: policy.version(),
             document: Some(text.into()),
             changes: changes.unwrap_or_default().into(),
             workflow: document.workflow(),
@@ -236,6 +233,15 @@ impl Next {
         }
         work.tx.append(entry);
     }
+}
+
+/// Whether a document is of the tenant for which it is meant.
+fn is_of_tenant(document: &Document, tenant: &Name) -> Result<(), Error> {
+    if document.tenant() == tenant {
+        return Ok(());
+    }
+    let message = format!("`tenant` must be `{tenant}`, the tenant of the caller's credential");
+    Err(Error { reason: Reason::PolicyInvalid, ..Error::field("document", message) })
 }
 
 /// Who belongs to what after changes and may not have before, for who made it.

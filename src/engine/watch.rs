@@ -6,6 +6,7 @@
 
 mod course;
 mod following;
+mod still;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,8 +20,8 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use self::course::Course;
-pub(crate) use self::following::Stop;
 pub use self::following::{Followed, Following, following};
+pub(crate) use self::{following::Stop, still::Still};
 use super::{
     Caller, Engine,
     error::{Error, Reason},

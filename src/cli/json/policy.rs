@@ -21,6 +21,7 @@ pub fn endpoint_explanation(answer: &v1::ExplainEndpointResponse) -> Value {
         "requirements": answer.requirements.iter().map(requirement).collect::<Vec<_>>(),
         "rules": answer.rules.iter().map(rule).collect::<Vec<_>>(),
         "shadow": answer.shadow.as_ref().map(shadow),
+        "what_would_change": answer.what_would_change,
     })
 }
 

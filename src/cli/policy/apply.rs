@@ -82,10 +82,15 @@ struct Wanted {
 impl Wanted {
     async fn apply(self, client: &Client, yes: bool, output: &Output) -> Result<Exit, Failure> {
         let mut expected_version = self.expected_version;
-        if !yes || self.dry_run || output.hints() {
-            let after = After::AfterDocument(self.document.clone());
-            let compared = difference::compare(client, 0, Some(after)).await?;
-            let told = difference::told(&compared) + &self.rules(client, &compared, output).await?;
+        if yes && !self.dry_run {
+            // What isn't asked about is shown if it can be; it stands in nobody's way.
+            if output.hints()
+                && let Ok((_, told)) = self.preview(client, output).await
+            {
+                output.hint(told.trim_end());
+            }
+        } else {
+            let (compared, told) = self.preview(client, output).await?;
             // Of a dry run it is the answer; else it is what a person is asked about.
             if self.dry_run && output.format() == Format::Table {
                 output.text(&told)?;
@@ -116,6 +121,18 @@ impl Wanted {
             Format::Json | Format::Jsonl => output.json(&json::applied(&answer))?,
         }
         Ok(Exit::Ok)
+    }
+
+    /// What would differ, and that in words.
+    async fn preview(
+        &self,
+        client: &Client,
+        output: &Output,
+    ) -> Result<(ComparePoliciesResponse, String), Failure> {
+        let after = After::AfterDocument(self.document.clone());
+        let compared = difference::compare(client, 0, Some(after)).await?;
+        let told = difference::told(&compared) + &self.rules(client, &compared, output).await?;
+        Ok((compared, told))
     }
 
     /// What the new rules would have hit of the last days' calls, and what is odd about the rules.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{
     Policy,
     document::Mode,
+    remedy,
     resource::{Code, Effect, tool_key},
     rule::{Assumed, Facts, Finding, Rule, Ruling, explain::Explained},
     stage::Stage,
@@ -152,6 +153,8 @@ pub struct Explanation {
     pub matched: Vec<MatchedPermission>,
     /// Every rule about the tool, operand by operand, also where permissions decided without them.
     pub rules: Vec<Explained>,
+    /// What would change it, for people.
+    pub remedies: Vec<String>,
 }
 
 /// Whether one of Callgate's own rights may be used.
@@ -243,14 +246,17 @@ pub fn explain(policy: &Policy, question: &Question<'_>) -> Explanation {
     let verdict = evaluate(policy, question);
     let found = policy.user(question.user);
     let user = found.as_deref();
-    Explanation {
+    let mut explanation = Explanation {
         held_roles: user.map(|user| user.held_roles().to_vec()).unwrap_or_default(),
         matched: user
             .map(|user| policy.matched(user, &verdict.resource_key, verdict.permission_code))
             .unwrap_or_default(),
         rules: user.map(|user| explained_rules(policy, user, question)).unwrap_or_default(),
         verdict,
-    }
+        remedies: Vec::new(),
+    };
+    explanation.remedies = remedy::for_tool(policy, question, &explanation);
+    explanation
 }
 
 /// Decides whether a user may use one of Callgate's own rights: an RPC (`callgate.<service>.<rpc>`, USE), or

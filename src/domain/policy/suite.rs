@@ -248,7 +248,7 @@ fn answer(policy: &Policy, call: &Call, (user, test): (&Name, &Test), touched: &
             let question = Question { user, agent, server, tool, arguments, time: test.time };
             let explanation = explain(policy, &question);
             touched.permissions(&explanation.matched);
-            touched.rules(explanation.verdict.ruling.as_deref());
+            touched.rules(explanation.verdict.ruling.as_deref(), &explanation.rules);
             Answered::about_tool(&explanation.verdict)
         }
         Target::Endpoint { endpoint, attributes } => {
@@ -256,7 +256,7 @@ fn answer(policy: &Policy, call: &Call, (user, test): (&Name, &Test), touched: &
             let question = EndpointQuestion { user, agent, endpoint, attributes, time: test.time };
             let explanation = explain_endpoint(policy, &question);
             explanation.matched.iter().for_each(|matched| touched.permissions(matched));
-            touched.rules(explanation.verdict.ruling.as_deref());
+            touched.rules(explanation.verdict.ruling.as_deref(), &explanation.rules);
             Answered::about_endpoint(&explanation.verdict)
         }
         Target::Right(key) => {

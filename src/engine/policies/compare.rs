@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{invalid, versions};
+use super::{invalid, is_of_tenant, versions};
 use crate::{
     domain::policy::{
         Policy,
@@ -34,6 +34,15 @@ pub struct Compared {
     pub difference: Difference,
 }
 
+/// A document that may become the next version of a policy, compiled.
+fn draft(in_force: &Policy, text: &str) -> Result<Arc<Policy>, Error> {
+    let parsed = Document::parse_beside(text, in_force.directory());
+    let document = parsed.map_err(|faults| invalid(&faults))?;
+    is_of_tenant(&document, in_force.tenant())?;
+    let directory = document.directory().unwrap_or(in_force.directory()).clone();
+    Ok(Arc::new(Policy::compile_beside(&document, directory, 0)))
+}
+
 impl Engine {
     /// Compares two versions of the policy of the caller's tenant.
     ///
@@ -48,11 +57,9 @@ impl Engine {
         let in_force = self.admit(caller, Rpc::ComparePolicies).await?;
         let before = self.side(caller, &in_force, before).await?;
         let after = self.side(caller, &in_force, after).await?;
-        Ok(Compared {
-            before: before.version(),
-            after: after.version(),
-            difference: compare(&before, &after),
-        })
+        let versions = (before.version(), after.version());
+        let difference = self.costly(move || compare(&before, &after)).await?;
+        Ok(Compared { before: versions.0, after: versions.1, difference })
     }
 
     /// The policy that a side means.
@@ -73,10 +80,8 @@ impl Engine {
                 .ok_or_else(|| Error::not_found("policy version")),
             Side::Draft(text) => {
                 self.check_length(&text)?;
-                let parsed = Document::parse_beside(&text, in_force.directory());
-                let document = parsed.map_err(|faults| invalid(&faults))?;
-                let directory = document.directory().unwrap_or(in_force.directory()).clone();
-                Ok(Arc::new(Policy::compile_beside(&document, directory, 0)))
+                let in_force = Arc::clone(in_force);
+                self.costly(move || draft(&in_force, &text)).await?
             }
         }
     }

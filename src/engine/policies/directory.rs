@@ -99,7 +99,7 @@ impl Engine {
         if new.edits.is_empty() || new.edits.len() > EDITS_MAX {
             return Err(Error::field("edits", format!("must be 1 to {EDITS_MAX}")));
         }
-        let first = Next::of_edits(&policy, &new.edits)?;
+        let first = (policy.version(), Next::of_edits(&policy, &new.edits));
         let asked = Asked {
             expected_version: new.expected_version,
             dry_run: new.dry_run,
@@ -200,11 +200,6 @@ impl Next {
                  `callgate.PolicyService.ApplyPolicy` with code USE; give it to somebody else first",
             ));
         }
-        Ok(Self {
-            before: policy.version(),
-            document: None,
-            changes: changes.into(),
-            workflow: policy.workflow(),
-        })
+        Ok(Self { document: None, changes: changes.into(), workflow: policy.workflow() })
     }
 }

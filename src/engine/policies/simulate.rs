@@ -15,7 +15,7 @@ use crate::{
         json::{self, Limits},
         policy::{
             Policy,
-            endpoint::{Attributes, Endpoint},
+            endpoint::{Attributes, Endpoint, eval::EndpointReason},
             replay::{Answer, Comparison, RecordedCall, Target, compare, judged},
             rule::{Finding, Rule, analysis},
         },
@@ -23,13 +23,10 @@ use crate::{
     },
     engine::{
         Caller, Engine,
-        audit::{
-            beside,
-            search::{Found, Search},
-        },
+        audit::search::{Found, Search},
         error::Error,
         rpc::Rpc,
-        watch::{Followed, Stop, StreamPlace},
+        watch::{Followed, Still, Stop, StreamPlace},
     },
 };
 
@@ -147,6 +144,7 @@ impl Engine {
         Ok(Simulation {
             engine: Arc::clone(self),
             sides: Arc::new(Sides { in_force, simulated }),
+            caller: Arc::clone(caller),
             filter,
             calls_max: calls_max.into(),
             _place: place,
@@ -157,6 +155,7 @@ impl Engine {
 /// A simulation that was asked for rightly.
 pub struct Simulation {
     engine: Arc<Engine>,
+    caller: Arc<Caller>,
     sides: Arc<Sides>,
     filter: Filter,
     calls_max: u64,
@@ -185,19 +184,20 @@ impl Simulation {
 
     async fn replay(&self, out: &Followed<SimulationProgress>, again: &str) -> Result<(), Stop> {
         let (mut progress, mut tally) = (SimulationProgress::default(), Tally::new(&self.sides));
-        let mut place = None;
+        let (mut place, mut still) = (None, Still::new(&self.engine));
         let complete = loop {
             let left = self.calls_max - progress.calls;
             if left == 0 {
                 break false;
             }
+            still.ask(&self.engine, &self.caller, Rpc::SimulatePolicy).await?;
             let Found { records, next } = self.page(left.min(PAGE_CALLS), place).await?;
             let sides = Arc::clone(&self.sides);
             // Rules may take milliseconds for each call.
-            let judged = beside(move || -> Vec<Judged> {
+            let judge = move || -> Vec<Judged> {
                 records.into_iter().map(|record| Judged::of(record, &sides)).collect()
-            })
-            .await?;
+            };
+            let judged = self.engine.costly(judge).await?;
             for one in judged {
                 progress.calls += 1;
                 progress.oldest = Some(one.record.time);
@@ -209,9 +209,10 @@ impl Simulation {
                 SimulationProgress { changes: std::mem::take(&mut progress.changes), ..progress.clone() };
             self.send(out, told, again).await?;
         };
-        let simulated = &self.sides.simulated;
-        let remarks = analysis::remarks(simulated.rules().all()).iter().map(ToString::to_string).collect();
-        progress.end = Some(tally.end(complete, simulated, remarks));
+        let sides = Arc::clone(&self.sides);
+        let remark = move || analysis::remarks(sides.simulated.rules().all());
+        let remarks = self.engine.costly(remark).await?.iter().map(ToString::to_string).collect();
+        progress.end = Some(tally.end(complete, &self.sides.simulated, remarks));
         self.send(out, progress, again).await
     }
 
@@ -251,13 +252,27 @@ impl Judged {
             let findings = findings.into_iter().map(|(rule, finding)| (Arc::clone(&rule.name), finding));
             (compare(&sides.in_force, &sides.simulated, call), findings.collect())
         });
-        // What couldn't be judged, such as a path that is none, is the same by every policy.
-        let (comparison, findings) = compared.unwrap_or((Comparison::Same, vec![]));
+        let (comparison, findings) = compared.unwrap_or_else(|| (unread(&record), vec![]));
         Self { record, comparison, findings }
     }
 }
 
-/// Gives the call that an entry recorded; nothing where there was none that could be judged.
+/// What is known of a call that can't be read again: what was no request for any policy is none for another, and
+/// of anything else nothing.
+fn unread(record: &Record) -> Comparison {
+    if never_read(record) {
+        return Comparison::Same;
+    }
+    Comparison::Differs { before: vec![], after: vec![], unknown: true, rules: vec![] }
+}
+
+/// Whether the call had a method or a path that no policy can judge.
+fn never_read(record: &Record) -> bool {
+    let unreadable = [EndpointReason::MethodInvalid, EndpointReason::PathInvalid].map(EndpointReason::as_str);
+    record.reason.as_deref().is_some_and(|reason| unreadable.contains(&reason))
+}
+
+/// Gives the call that an entry recorded; nothing where it can't be read again.
 fn with_call<T>(record: &Record, ask: impl FnOnce(&RecordedCall<'_>) -> T) -> Option<T> {
     let subject = record.subject.as_ref()?;
     let (user, agent, time) = (&*subject.user, subject.agent.as_deref(), record.time);
@@ -268,6 +283,9 @@ fn with_call<T>(record: &Record, ask: impl FnOnce(&RecordedCall<'_>) -> T) -> Op
         let arguments = kept.and_then(|text| json::parse(text, &limits).ok());
         let target = Target::Tool { server, tool, arguments: arguments.as_ref() };
         return Some(ask(&RecordedCall { user, agent, time, target }));
+    }
+    if never_read(record) || record.whole.contains_key("method") {
+        return None;
     }
     let endpoint = Endpoint::recorded(record.method.as_deref()?).ok()?;
     let attributes = match (kept, is_whole) {

@@ -12,6 +12,7 @@ use crate::{
     },
     engine::{
         Caller, Engine,
+        audit::beside,
         error::Error,
         query::{PageToken, foreign_token},
         rpc::Rpc,
@@ -42,7 +43,9 @@ pub(crate) async fn load(
         known => {
             let before = known.map(|known| known.directory().clone()).unwrap_or_default();
             let directory = before.with(&step.changes);
-            Ok(Some(Arc::new(compile(tenant, &stored, directory)?)))
+            let tenant = tenant.clone();
+            let compiled = beside(move || compile(&tenant, &stored, directory)).await??;
+            Ok(Some(Arc::new(compiled)))
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Followed, Stop, WatchMessage};
+use super::{Followed, Still, Stop, WatchMessage};
 use crate::{
     clock::Sleep,
     domain::{
@@ -56,7 +56,7 @@ pub(super) struct Course<'a> {
 impl Course<'_> {
     /// Tells everything, in order, until there is nothing more to tell.
     pub(super) async fn run(&mut self, after: Option<u64>) -> Result<(), Stop> {
-        let mut epoch = self.engine.live.epoch();
+        let mut still = Still::new(self.engine);
         let News { doubts: mut doubts_met, sequence: mut told, change } = self.watcher.news();
         if self.is_own && doubts_met == 0 {
             self.known = change.map(|change| change.approval);
@@ -75,7 +75,7 @@ impl Course<'_> {
         let mut heartbeat = self.heartbeat();
         self.send(snapshot, None, sequence).await?;
         while !is_over {
-            self.admitted_still(&mut epoch).await?;
+            still.ask(self.engine, self.caller, Rpc::RequestApproval).await?;
             let mut news = self.watcher.news();
             if is_behind || news.doubts != doubts_met {
                 // There may be more than what was told last.
@@ -88,7 +88,7 @@ impl Course<'_> {
                     () = &mut heartbeat => true,
                 };
                 if beat {
-                    self.admitted_still(&mut epoch).await?;
+                    still.ask(self.engine, self.caller, Rpc::RequestApproval).await?;
                     let view = self.view().await?;
                     is_over = has_ended(&view, sequence);
                     is_behind |= view.approval.sequence > sequence;
@@ -130,31 +130,6 @@ impl Course<'_> {
         (self.known, self.shown) = (None, None);
         let tenant = self.caller.tenant();
         Ok(self.engine.store.events_after(tenant, self.id, sequence, EVENTS_MAX).await?)
-    }
-
-    /// Asks again whether the caller may be told, when a policy or a credential may have changed or its own has
-    /// expired. What turns out refused is judged, and recorded, on the write path.
-    async fn admitted_still(&self, epoch: &mut u64) -> Result<(), Stop> {
-        let (engine, caller) = (self.engine, self.caller);
-        let newest = engine.live.epoch();
-        let is_live = caller.credential.is_live(engine.now());
-        if std::mem::replace(epoch, newest) == newest && is_live {
-            return Ok(());
-        }
-        Box::pin(self.admitted_anew()).await
-    }
-
-    async fn admitted_anew(&self) -> Result<(), Stop> {
-        let (engine, caller) = (self.engine, self.caller);
-        let stored =
-            engine.store.credential(caller.tenant(), caller.credential.id).await.map_err(Error::from)?;
-        if stored.is_some_and(|credential| credential.is_live(engine.now())) {
-            engine.admit(caller, Rpc::RequestApproval).await?;
-            return Ok(());
-        }
-        // The write path finds the credential not live, and says so.
-        engine.commit(caller, Rpc::RequestApproval, |_| (), |_, ()| Box::pin(async { Ok(()) })).await?;
-        Ok(())
     }
 
     /// The approval as it is known; read where it isn't, or is overdue, for a read commits the end.

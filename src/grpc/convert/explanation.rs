@@ -28,6 +28,7 @@ pub(in crate::grpc) fn decision_explained(explained: Explained) -> v1::ExplainDe
         policy_version: verdict.policy_version,
         action_digest: explained.digest.to_string(),
         rules: explained.explanation.rules.into_iter().map(finding).collect(),
+        what_would_change: explained.explanation.remedies,
     }
 }
 
@@ -82,6 +83,7 @@ pub(in crate::grpc) fn endpoint_explained(explained: EndpointExplained) -> v1::E
             .collect(),
         rules: explanation.rules.into_iter().map(finding).collect(),
         shadow: explanation.verdict.shadow.as_ref().map(shadow),
+        what_would_change: explanation.remedies,
         answer: Some(endpoint::answer(explained.answer)),
     }
 }

@@ -18,6 +18,8 @@ use super::{report, times};
 use crate::harness::{Service, call, subject};
 
 const CALLERS: u64 = 32;
+/// How many calls begin and end after each revocation, before it is taken back.
+const CALLS_WITHIN: u64 = 4;
 
 async fn enable(admin: &Client, enabled: bool) -> u64 {
     let update = UpdateUser { user: "dev_user".into(), enabled: Some(enabled), ..Default::default() };
@@ -34,6 +36,8 @@ struct Shared {
     over: AtomicBool,
     allowed: AtomicU64,
     denied: AtomicU64,
+    /// Calls that began and ended while the user was disabled.
+    within: AtomicU64,
 }
 
 async fn keep_calling(gate: Client, shared: Arc<Shared>) {
@@ -49,6 +53,9 @@ async fn keep_calling(gate: Client, shared: Arc<Shared>) {
         let Ok(answer) = answer else { continue };
         let is_allowed = answer.into_inner().decision() == Decision::Allow;
         assert!(!(is_allowed && before == after && before % 2 == 1), "an ALLOW after a revocation");
+        if before == after && before % 2 == 1 {
+            shared.within.fetch_add(1, Ordering::SeqCst);
+        }
         let counter = if is_allowed { &shared.allowed } else { &shared.denied };
         counter.fetch_add(1, Ordering::SeqCst);
     }
@@ -74,7 +81,11 @@ async fn no_call_is_allowed_after_its_user_was_disabled_through_this_server_or_a
         let admin = &admins[round % 2];
         enable(admin, false).await;
         shared.phase.fetch_add(1, Ordering::SeqCst);
-        tokio::task::yield_now().await;
+        // Until some calls have begun and ended while it is known to all that the user is disabled.
+        let denied = shared.within.load(Ordering::SeqCst);
+        while shared.within.load(Ordering::SeqCst) < denied + CALLS_WITHIN {
+            tokio::task::yield_now().await;
+        }
         shared.phase.fetch_add(1, Ordering::SeqCst);
         enable(admin, true).await;
     }

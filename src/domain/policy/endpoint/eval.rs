@@ -16,6 +16,7 @@ use crate::domain::{
     policy::{
         Policy,
         document::Mode,
+        remedy,
         resource::Effect,
         rule::{Assumed, Facts, Finding, Rule, Ruling, explain::Explained},
         user::{HeldRole, MatchedPermission, User},
@@ -209,6 +210,8 @@ pub struct EndpointExplanation {
     pub matched: Vec<Vec<MatchedPermission>>,
     /// Every rule about the entry, operand by operand, also where permissions decided without them.
     pub rules: Vec<Explained>,
+    /// What would change it, for people.
+    pub remedies: Vec<String>,
 }
 
 /// Decides about an endpoint.
@@ -239,7 +242,8 @@ pub fn endpoint_findings<'p>(
         let facts = Facts { redacted: true, ..*facts };
         rules.iter().map(|rule| (*rule, rule.finding(&facts))).collect()
     };
-    with_rules(policy, question, &verdict, ask).unwrap_or_default()
+    let entry = verdict.entry.as_ref();
+    entry.and_then(|entry| with_rules(policy, question, entry, ask)).unwrap_or_default()
 }
 
 /// Decides; `assumed` is there for a recorded request alone.
@@ -260,17 +264,22 @@ fn decide(policy: &Policy, question: &EndpointQuestion<'_>, assumed: Option<Assu
     match question.endpoint {
         Ok(endpoint) => {
             let found = policy.endpoints().find(endpoint);
-            verdict.shadow = found.shadow.map(|entry| judge(policy, user, entry, endpoint));
+            let ruled = |entry| {
+                let mut judgement = judge(policy, user, entry, endpoint);
+                let ruling = ruling(policy, question, &judgement, assumed);
+                if ruling.as_ref().is_some_and(|ruling| ruling.denial.is_some()) {
+                    judgement.reason = EndpointReason::RuleDenied;
+                }
+                (judgement, ruling)
+            };
+            verdict.shadow = found.shadow.map(|entry| ruled(entry).0);
             if let Some(entry) = found.live {
-                let judgement = judge(policy, user, entry, endpoint);
+                let (judgement, ruling) = ruled(entry);
                 verdict.segments = entry.pattern.captured(&endpoint.path);
                 verdict.reason = judgement.reason;
                 verdict.checks = judgement.checks;
                 verdict.entry = Some(judgement.entry);
-                verdict.ruling = ruling(policy, question, &verdict, assumed);
-                if verdict.ruling.as_ref().is_some_and(|ruling| ruling.denial.is_some()) {
-                    verdict.reason = EndpointReason::RuleDenied;
-                }
+                verdict.ruling = ruling;
             } else {
                 verdict.reason = unnamed(policy, user);
             }
@@ -291,48 +300,53 @@ pub fn explain_endpoint(policy: &Policy, question: &EndpointQuestion<'_>) -> End
         let Requirement { resource, code } = &check.requirement;
         user.map(|user| policy.matched(user, resource, *code)).unwrap_or_default()
     };
-    EndpointExplanation {
-        held_roles: user.map(|user| user.held_roles().to_vec()).unwrap_or_default(),
-        matched: verdict.checks.iter().map(matched).collect(),
-        rules: with_rules(policy, question, &verdict, |rules, facts| {
+    let explained = |entry: &Arc<EndpointEntry>| -> Option<Vec<Explained>> {
+        with_rules(policy, question, entry, |rules, facts| {
             rules.iter().map(|rule| rule.explain(facts)).collect()
         })
-        .unwrap_or_default(),
+    };
+    let mut explanation = EndpointExplanation {
+        held_roles: user.map(|user| user.held_roles().to_vec()).unwrap_or_default(),
+        matched: verdict.checks.iter().map(matched).collect(),
+        rules: verdict.entry.as_ref().and_then(explained).unwrap_or_default(),
         verdict,
-    }
+        remedies: Vec::new(),
+    };
+    explanation.remedies = remedy::for_endpoint(policy, question, &explanation);
+    explanation
 }
 
-/// What the rules about the entry that decided say, once its requirements are met.
+/// What the rules about an entry say, once its requirements are met.
 fn ruling(
     policy: &Policy,
     question: &EndpointQuestion<'_>,
-    verdict: &EndpointVerdict,
+    judgement: &Judgement,
     assumed: Option<Assumed<'_>>,
 ) -> Option<Arc<Ruling>> {
-    if verdict.reason != EndpointReason::PolicyPermits {
+    if judgement.reason != EndpointReason::PolicyPermits {
         return None;
     }
-    with_rules(policy, question, verdict, |rules, facts| match assumed {
+    with_rules(policy, question, &judgement.entry, |rules, facts| match assumed {
         None => policy.rules().judge(rules, facts),
         Some(assumed) => Ruling::assuming(rules, &Facts { redacted: true, ..*facts }, assumed),
     })?
 }
 
-/// Asks something of the rules about the entry that decided, with what they look at; nothing where there is none,
-/// or no user.
+/// Asks something of the rules about an entry, with what they look at; nothing where there is none, or no user.
 fn with_rules<'p, T>(
     policy: &'p Policy,
     question: &EndpointQuestion<'_>,
-    verdict: &EndpointVerdict,
+    entry: &EndpointEntry,
     ask: impl FnOnce(&[&'p Rule], &Facts<'_>) -> T,
 ) -> Option<T> {
     let endpoint = question.endpoint.ok()?;
-    let rules = policy.rules().about_endpoint(verdict.entry.as_ref()?.name.as_ref()?);
+    let rules = policy.rules().about_endpoint(entry.name.as_ref()?);
     if rules.is_empty() {
         return None;
     }
     let user = policy.user(question.user)?;
-    let arguments = facts(question.attributes.value(), endpoint, &verdict.segments);
+    let segments = entry.pattern.captured(&endpoint.path);
+    let arguments = facts(question.attributes.value(), endpoint, &segments);
     let facts = Facts {
         tenant: policy.tenant(),
         user: question.user,

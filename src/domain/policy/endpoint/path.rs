@@ -47,6 +47,9 @@ pub enum PathFault {
     /// A segment has white space at an end.
     #[error("has white space at the beginning or end of a segment")]
     Space,
+    /// Windows takes a segment for another one.
+    #[error("has a segment that ends in `.` or contains `::$`, which Windows takes for another one")]
+    Windows,
     /// `..` leads out of it.
     #[error("has a `..` that leads above the root")]
     AboveRoot,
@@ -135,6 +138,10 @@ pub(super) fn check_segment(segment: &str) -> Result<(), PathFault> {
     if segment.trim() != segment {
         return Err(PathFault::Space);
     }
+    // `.` and `..` are resolved; of other names Windows drops the dots at the end, and what stands behind `::$`.
+    if (segment.ends_with('.') && !matches!(segment, "." | "..")) || segment.contains("::$") {
+        return Err(PathFault::Windows);
+    }
     Ok(())
 }
 
@@ -176,6 +183,8 @@ pub fn fold(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     // In lower case first: `ẞ` has no upper case but itself, and `ß`, its lower case, has `SS`.
-    let lower = text.chars().flat_map(char::to_lowercase);
+    // The simple mapping, which Java's comparisons go by, makes `İ` an `i`; the full one puts a dot above it.
+    let plain = text.chars().map(|character| if character == 'İ' { 'i' } else { character });
+    let lower = plain.flat_map(char::to_lowercase);
     Cow::Owned(lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect())
 }

@@ -207,7 +207,7 @@ impl Field {
     /// Whether one thing that was found is so; nothing for what is passed over: below a `**` at the end stands
     /// whatever there is, and nobody said of what kind.
     pub(super) fn judge(&self, found: &Found<'_, '_>, facts: &Facts<'_>) -> Option<Answer> {
-        if facts.redacted && self.is_hidden(found) {
+        if facts.redacted && self.is_hidden(found, facts) {
             return Some(Err(Why::Redacted));
         }
         match self.matcher.judge(found, facts) {
@@ -220,9 +220,10 @@ impl Field {
 
 impl Field {
     /// Whether the record may have had something else there.
-    fn is_hidden(&self, found: &Found<'_, '_>) -> bool {
+    fn is_hidden(&self, found: &Found<'_, '_>, facts: &Facts<'_>) -> bool {
         match found {
-            Found::Missing => false,
+            // At any depth it may stand in what is hidden.
+            Found::Missing => self.at.is_deep() && hides(facts.arguments, &[]),
             // What stands in place of a hidden value is a text.
             Found::Blocked(kind) => *kind == "string",
             Found::Value(..) if matches!(self.matcher, Matcher::Present | Matcher::Absent) => false,

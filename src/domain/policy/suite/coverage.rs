@@ -10,7 +10,7 @@ use crate::domain::{
     policy::{
         document::Document,
         resource::{Code, Effect},
-        rule::Ruling,
+        rule::{Ruling, explain::Explained},
         user::MatchedPermission,
     },
 };
@@ -42,9 +42,10 @@ impl Touched {
         }
     }
 
-    pub(super) fn rules(&mut self, ruling: Option<&Ruling>) {
-        self.rules
-            .extend(ruling.into_iter().flat_map(|ruling| &ruling.hits).map(|hit| Arc::clone(&hit.rule)));
+    /// Notes the rules that matched, where rules were asked at all.
+    pub(super) fn rules(&mut self, ruling: Option<&Ruling>, rules: &[Explained]) {
+        let matched = rules.iter().filter(|rule| ruling.is_some() && rule.truth.is_match());
+        self.rules.extend(matched.map(|rule| Arc::clone(&rule.rule)));
     }
 
     /// What of a document was touched.

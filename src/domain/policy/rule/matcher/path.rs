@@ -223,6 +223,9 @@ fn relative_to<'t>(path: &str, base: Option<&Spot<'t>>) -> Result<Spot<'t>, &'st
     if path.starts_with('~') {
         return Err("it begins with `~`");
     }
+    if path.starts_with(['$', '%']) || path.starts_with(char::is_whitespace) {
+        return Err("it begins with what shells and programs replace or leave out");
+    }
     let head = path.split('/').next().unwrap_or_default();
     if head.split_once(':').is_some_and(|(scheme, _)| is_scheme(scheme)) {
         return Err("it looks like a URL or names a drive");

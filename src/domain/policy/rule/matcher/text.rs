@@ -5,6 +5,10 @@
 //! would be a way around a rule. The `regex` crate takes linear time, and its size is limited when it is made.
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::{
+    ParserBuilder,
+    hir::{Hir, HirKind},
+};
 
 use super::{
     super::{
@@ -21,6 +25,9 @@ use super::{
 pub(in super::super) const REGEX_BYTES_MAX: usize = 512;
 /// The most memory that a compiled regular expression takes, in bytes.
 const REGEX_SIZE_MAX: usize = 256 * 1024;
+/// How often a regular expression may repeat a piece by count: the time that it takes for each character grows with
+/// that.
+const REPETITIONS_MAX: u64 = 128;
 /// The deepest nesting of a regular expression.
 const REGEX_DEPTH_MAX: u32 = 32;
 /// The most regular expressions in one matcher.
@@ -118,6 +125,11 @@ pub(super) fn regexes(mold: &Mold<'_>) -> Result<Vec<Regex>, Vec<Misfit>> {
         if found.len() > REGEX_BYTES_MAX {
             return Err(text.misfits(&format!("is longer than {REGEX_BYTES_MAX} bytes")));
         }
+        if let Some(count) = repetitions(found).filter(|count| *count > REPETITIONS_MAX) {
+            let message =
+                format!("repeats a piece {count} times, the limit is {REPETITIONS_MAX}; use `*` or `+`");
+            return Err(text.misfits(&message));
+        }
         let built = RegexBuilder::new(found)
             .size_limit(REGEX_SIZE_MAX)
             .dfa_size_limit(2 * REGEX_SIZE_MAX)
@@ -127,6 +139,26 @@ pub(super) fn regexes(mold: &Mold<'_>) -> Result<Vec<Regex>, Vec<Misfit>> {
         built.map_err(|error| text.misfits(&format!("is no regular expression: {}", reason(&error))))
     };
     mold.one_or_more(REGEXES_MAX)?.iter().map(regex).collect()
+}
+
+/// How often a regular expression repeats a piece by count at most, counts inside of counts multiplied; nothing where
+/// it is none.
+fn repetitions(pattern: &str) -> Option<u64> {
+    fn count(piece: &Hir) -> u64 {
+        match piece.kind() {
+            HirKind::Repetition(repeated) => {
+                let times = u64::from(repeated.max.unwrap_or(repeated.min)).max(1);
+                times.saturating_mul(count(&repeated.sub))
+            }
+            HirKind::Capture(capture) => count(&capture.sub),
+            HirKind::Concat(pieces) | HirKind::Alternation(pieces) => {
+                pieces.iter().map(count).max().unwrap_or(1)
+            }
+            HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => 1,
+        }
+    }
+    let mut parser = ParserBuilder::new().nest_limit(REGEX_DEPTH_MAX).build();
+    parser.parse(pattern).ok().map(|whole| count(&whole))
 }
 
 /// The crate's reason in one line.

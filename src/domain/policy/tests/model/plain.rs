@@ -303,7 +303,29 @@ pub(super) fn endpoint(
         };
         (reason, effects)
     };
-    said.shadow = shadow.map(|(_, number)| (number, of_entry(number).0));
+    let captured = |number: usize| {
+        let at = world.endpoints[number].segments.iter().position(|segment| *segment == "{x}");
+        at.map(|at| path[at].to_owned())
+    };
+    // What an entry says with the rules about it: they are asked once its requirements are met.
+    let ruled = |number: usize| {
+        let (reason, effects) = of_entry(number);
+        if reason != EndpointReason::PolicyPermits {
+            return (reason, effects, (vec![], None));
+        }
+        let segment = captured(number).into_iter().map(|text| ("/segments/x", Field::Text(text)));
+        let attribute = attribute.into_iter().map(|number| ("/attributes/x", Field::Number(number)));
+        let mut fields: Vec<_> = segment.chain(attribute).collect();
+        fields.push(("/method", Field::Text(method.to_owned())));
+        let is_about = |rule: &Rule| match &rule.about {
+            About::Endpoints(of) => of.contains(&number),
+            About::Tools(..) => false,
+        };
+        let (hits, denial, _) = judged(world, user.unwrap(), &fields, is_about);
+        let reason = if denial.is_some() { EndpointReason::RuleDenied } else { reason };
+        (reason, effects, (hits, denial))
+    };
+    said.shadow = shadow.map(|(_, number)| (number, ruled(number).0));
     let Some((_, number)) = live else {
         let administrator = world.relax && user.is_some_and(|user| is_administrator(world, user));
         let open = if administrator { EndpointReason::Administrator } else { said.reason };
@@ -311,22 +333,7 @@ pub(super) fn endpoint(
         return said;
     };
     said.entry = Some(number);
-    (said.reason, said.effects) = of_entry(number);
-    let at = world.endpoints[number].segments.iter().position(|segment| *segment == "{x}");
-    said.captured = at.map(|at| path[at].to_owned());
-    if said.reason == EndpointReason::PolicyPermits {
-        let captured = said.captured.iter().map(|text| ("/segments/x", Field::Text(text.clone())));
-        let attribute = attribute.into_iter().map(|number| ("/attributes/x", Field::Number(number)));
-        let mut fields: Vec<_> = captured.chain(attribute).collect();
-        fields.push(("/method", Field::Text(method.to_owned())));
-        let is_about = |rule: &Rule| match &rule.about {
-            About::Endpoints(of) => of.contains(&number),
-            About::Tools(..) => false,
-        };
-        (said.hits, said.denial, _) = judged(world, user.unwrap(), &fields, is_about);
-        if said.denial.is_some() {
-            said.reason = EndpointReason::RuleDenied;
-        }
-    }
+    said.captured = captured(number);
+    (said.reason, said.effects, (said.hits, said.denial)) = ruled(number);
     said
 }
