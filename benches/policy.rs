@@ -32,7 +32,7 @@ use callgate::domain::{
     time::Timestamp,
 };
 use criterion::Criterion;
-use organisation::{Organisation, with_endpoints};
+use organisation::{Organisation, person, with_endpoints};
 
 /// The server's own.
 #[global_allocator]
@@ -169,7 +169,7 @@ fn directory() -> anyhow::Result<Directory> {
         changes.push(Change::Belongs(Membership::DepartmentRole { department, role: name(&role)? }));
     }
     for number in 0..large.users {
-        let user = name(&large.user(number))?;
+        let user = name(&person(number))?;
         changes.push(Change::User { user: user.clone(), kind: UserKind::Human, enabled: true });
         let department = name(&large.department_of(number))?;
         changes.push(Change::Belongs(Membership::Department { user: user.clone(), department }));
@@ -183,7 +183,7 @@ fn large(criterion: &mut Criterion) -> anyhow::Result<()> {
     let large = Organisation::LARGE;
     let (text, directory) = (large.document(BUILTIN), directory()?);
     let policy = compile(&text, Some(directory.clone()))?;
-    let users: Vec<String> = (0..large.users).map(|number| large.user(number)).collect();
+    let users: Vec<String> = (0..large.users).map(person).collect();
     let first = users.first().context("nobody is there")?;
     let verdict = evaluate(&policy, &question(first, "list_files", "{}"));
     ensure!(verdict.decision == Decision::Allow, "the large organisation has other developers");
@@ -236,9 +236,9 @@ fn endpoints(criterion: &mut Criterion) -> anyhow::Result<()> {
     let attributes = Attributes::read("", 16)?;
     let mut group = criterion.benchmark_group("10,000 endpoints");
     for (what, method, path) in [
-        ("a literal path", "GET", "/v1/things_500"),
-        ("a captured segment", "GET", "/v1/things_999/42/part_7"),
-        ("the rest of a path", "HEAD", "/v1/things_0/42/parts/7/screws/3"),
+        ("a literal path", "GET", "/v1/t500"),
+        ("a captured segment", "GET", "/v1/t999/42/part_7"),
+        ("the rest of a path", "HEAD", "/v1/t0/42/parts/7/screws/3"),
     ] {
         let endpoint = Endpoint::read(method, path)?;
         ensure!(policy.endpoints().find(&endpoint).live.is_some(), "{path} meets no entry");
@@ -278,7 +278,7 @@ fn memory() -> anyhow::Result<()> {
     let policy = compile(&large.document(BUILTIN), Some(directory()?))?;
     let compiled = resident()?;
     for number in 0..large.users {
-        black_box(evaluate(&policy, &question(&large.user(number), "list_files", "{}")));
+        black_box(evaluate(&policy, &question(&person(number), "list_files", "{}")));
     }
     let asked = resident()?;
     let mib = |kib: u64| kib.saturating_sub(before) / 1024;

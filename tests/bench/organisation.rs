@@ -38,12 +38,6 @@ impl Organisation {
         )
     }
 
-    /// The name of a user.
-    #[must_use]
-    pub fn user(&self, number: u32) -> String {
-        format!("person_{number:06}")
-    }
-
     /// The department that lists a user.
     #[must_use]
     pub fn department_of(&self, user: u32) -> String {
@@ -71,23 +65,30 @@ impl Organisation {
     }
 }
 
+/// The name of a user.
+#[must_use]
+pub fn person(number: u32) -> String {
+    format!("person_{number:06}")
+}
+
 fn department(number: u32) -> String {
     format!("unit_{number:04}")
 }
 
-/// A policy document with so many endpoint entries: ten for each kind of thing, some with captured segments.
+/// A policy document with so many endpoint entries: ten for each kind of thing, some with captured segments. They are
+/// written so that as many as there may be fit into as large a document as there may be.
 #[must_use]
 pub fn with_endpoints(document: &str, count: u32) -> String {
     let entry = |number: u32| {
         let thing = number / 10;
         let path = match number % 10 {
-            0 => format!("/v1/things_{thing}"),
-            1 => format!("/v1/things_{thing}/{{id}}"),
-            2 => format!("/v1/things_{thing}/*/parts/**"),
-            part => format!("/v1/things_{thing}/{{id}}/part_{part}"),
+            0 => format!("/v1/t{thing}"),
+            1 => format!("/v1/t{thing}/{{id}}"),
+            2 => format!("/v1/t{thing}/*/parts/**"),
+            part => format!("/v1/t{thing}/{{id}}/part_{part}"),
         };
         format!(
-            "- {{ methods: [GET], path: '{path}', requires: [{{ resource: tool.list_files, code: EXECUTE }}] }}\n"
+            "- {{methods: [GET], path: '{path}', requires: [{{resource: tool.git_log, code: EXECUTE}}]}}\n"
         )
     };
     let entries: Vec<String> = (0..count).map(entry).collect();

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     load::{AUTHORIZE_ENDPOINT, Call, Load, Target, Until},
-    organisation::{Organisation, with_endpoints},
+    organisation::{Organisation, person, with_endpoints},
     process,
     report::Row,
     samples::{Samples, Spread, float, ms},
@@ -92,7 +92,7 @@ async fn organisation(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         (0..USERS).map(call).collect()
     };
     // Users from everywhere, and the same ones each time.
-    let spread = |number: u32| organisation.user(number * (organisation.users / USERS));
+    let spread = |number: u32| person(number * (organisation.users / USERS));
     let pair = Pair {
         small: Side { target: small.target()?, calls: asked(&user)?, service: small },
         large: Side { target: large.target()?, calls: asked(&spread)?, service: large },
@@ -121,7 +121,7 @@ async fn fill(admin: &Client, organisation: &Organisation) -> anyhow::Result<usi
         edits.push(belongs("", &department, &role));
     }
     for number in 0..organisation.users {
-        let user = organisation.user(number);
+        let user = person(number);
         edits.push(Edit::AddUser(AddUser { user: user.clone(), ..Default::default() }));
         edits.push(belongs(&user, &organisation.department_of(number), ""));
         edits.push(belongs(&user, "", &organisation.role_of(number)));
@@ -152,9 +152,9 @@ async fn changes(bench: &Bench, service: &Service, organisation: &Organisation) 
     let (mut acknowledged, mut in_force) = (Samples::default(), Samples::default());
     let count = bench.scale.count(CHANGED);
     // The first call makes the connections.
-    gate.gate().authorize_tool(gate_calls::request(&organisation.user(0), "list_files")).await?;
+    gate.gate().authorize_tool(gate_calls::request(&person(0), "list_files")).await?;
     for (number, enabled) in (0..count).flat_map(|number| [(number, false), (number, true)]) {
-        let user = organisation.user(number * (organisation.users / count));
+        let user = person(number * (organisation.users / count));
         let start = Instant::now();
         let edit =
             Edit::UpdateUser(UpdateUser { user: user.clone(), enabled: Some(enabled), ..Default::default() });
@@ -201,7 +201,7 @@ async fn endpoints(bench: &Bench) -> anyhow::Result<Row> {
     let asked = |things: u32| -> anyhow::Result<Arc<[Call]>> {
         let call = |number: u32| {
             let subject = Some(Subject { user: "dev_user".into(), ..Default::default() });
-            let path = format!("/v1/things_{}/{number}/part_{}", number % things, 3 + number % 7);
+            let path = format!("/v1/t{}/{number}/part_{}", number % things, 3 + number % 7);
             let request =
                 AuthorizeEndpointRequest { subject, method: "GET".into(), path, ..Default::default() };
             Call::endpoint(&request, EndpointDecision::Permit)

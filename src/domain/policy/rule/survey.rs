@@ -72,7 +72,9 @@ impl Screen {
 fn each_field<'c>(condition: &'c Condition, visit: &mut impl FnMut(&'c Field)) {
     match condition {
         Condition::All(of) | Condition::Any(of) | Condition::None(of) => {
-            of.iter().for_each(|part| each_field(part, visit));
+            for part in of {
+                each_field(part, visit);
+            }
         }
         Condition::Field(field) => visit(field),
         Condition::Subject(_) | Condition::Time(_) => {}

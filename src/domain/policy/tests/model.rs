@@ -94,7 +94,6 @@ fn user_name(user: usize) -> String {
 
 /// The rules that matched, and the one that denies.
 fn ruled(ruling: Option<&Arc<Ruling>>) -> (Vec<Hit>, Option<usize>) {
-    let number = |name: &str| name[1..].parse::<usize>().unwrap();
     let hits = ruling.iter().flat_map(|ruling| &ruling.hits);
     let hits = hits.map(|hit| (number(&hit.rule), hit.shadow, hit.unknown)).collect();
     let denial = ruling.and_then(|ruling| ruling.denial.as_ref());
@@ -102,7 +101,7 @@ fn ruled(ruling: Option<&Arc<Ruling>>) -> (Vec<Hit>, Option<usize>) {
 }
 
 fn number(name: &str) -> usize {
-    name[1..].parse().unwrap()
+    name.strip_prefix(char::is_alphabetic).unwrap().parse().unwrap()
 }
 
 fn check_tool(world: &World, policies: [&Policy; 2], pick: Pick) -> Result<(), TestCaseError> {

@@ -494,8 +494,9 @@ impl World {
         {
             let methods = if methods.is_empty() { "'*'".into() } else { methods.join(", ") };
             let path = segments.iter().copied().chain(open.then_some("**")).collect::<Vec<_>>().join("/");
-            let requires: String =
-                requires.iter().map(|(key, code)| format!("{{ resource: {key}, code: {code} }}, ")).collect();
+            let requires: Vec<String> =
+                requires.iter().map(|(key, code)| format!("{{ resource: {key}, code: {code} }}")).collect();
+            let requires = requires.join(", ");
             writeln!(
                 text,
                 "  - {{ name: e{number}, methods: [{methods}], path: '/{path}', requires: [{requires}], shadow: {shadow} }}"
