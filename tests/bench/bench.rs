@@ -9,6 +9,7 @@ mod echo;
 mod load;
 mod machine;
 mod options;
+mod organisation;
 mod process;
 mod report;
 mod rows;

@@ -15,15 +15,18 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use callgate::proto::v1::{AuthorizeToolRequest, Decision};
+use callgate::proto::v1::{AuthorizeEndpointRequest, AuthorizeToolRequest, Decision, EndpointDecision};
 use prost::Message as _;
 use tokio::task::JoinSet;
 
 use self::{connection::Connection, frames::Headers};
 use crate::samples::{Samples, rate};
 
-/// The method that is called.
-const PATH: &str = "/callgate.v1.GateService/AuthorizeTool";
+/// The method that is called where nothing else is said.
+pub const AUTHORIZE_TOOL: &str = "/callgate.v1.GateService/AuthorizeTool";
+
+/// The one for endpoints.
+pub const AUTHORIZE_ENDPOINT: &str = "/callgate.v1.GateService/AuthorizeEndpoint";
 
 /// How long after its end a run may still wait for answers.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -35,6 +38,8 @@ pub struct Target {
     pub address: SocketAddr,
     /// The credential.
     pub token: String,
+    /// The method.
+    pub path: &'static str,
 }
 
 /// A request in its gRPC frame, and what its answer begins with.
@@ -50,14 +55,25 @@ impl Call {
     /// # Errors
     /// When the request is too large for one frame.
     pub fn authorize(request: &AuthorizeToolRequest, decision: Decision) -> anyhow::Result<Self> {
-        let message = request.encode_to_vec();
+        Self::framed(&request.encode_to_vec(), decision.into())
+    }
+
+    /// A call of `AuthorizeEndpoint` and the decision that it must get.
+    ///
+    /// # Errors
+    /// When the request is too large for one frame.
+    pub fn endpoint(request: &AuthorizeEndpointRequest, decision: EndpointDecision) -> anyhow::Result<Self> {
+        Self::framed(&request.encode_to_vec(), decision.into())
+    }
+
+    fn framed(message: &[u8], decision: i32) -> anyhow::Result<Self> {
         let length = u32::try_from(message.len())?;
         ensure!(length < 16_000, "a request of {length} bytes doesn't fit into one frame");
         let mut framed = vec![0];
         framed.extend_from_slice(&length.to_be_bytes());
-        framed.extend_from_slice(&message);
+        framed.extend_from_slice(message);
         // Field 1 of the answer, a varint: the decision.
-        Ok(Self { framed, answer: [0x08, u8::try_from(i32::from(decision))?] })
+        Ok(Self { framed, answer: [0x08, u8::try_from(decision)?] })
     }
 }
 
@@ -119,7 +135,7 @@ impl Outcome {
 /// # Errors
 /// When a connection fails or an answer isn't the expected one.
 pub async fn run(target: &Target, load: Load, calls: Arc<[Call]>) -> anyhow::Result<Outcome> {
-    let headers = Arc::new(Headers::new(PATH, target)?);
+    let headers = Arc::new(Headers::new(target.path, target)?);
     let mut connections = vec![];
     for number in 0..load.connections {
         let first = usize::try_from(number)?;

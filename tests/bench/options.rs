@@ -89,6 +89,8 @@ pub enum Part {
     Expiry,
     /// Queries and appends in a large log, and its verification
     Audit,
+    /// A policy of 100,000 users beside the small one, its changes, and 10,000 endpoints
+    Policy,
     /// What earlier systems reached
     Floor,
 }

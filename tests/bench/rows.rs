@@ -6,6 +6,7 @@ mod expiry;
 mod floor;
 mod gate_calls;
 mod one_caller;
+mod policy;
 mod streams;
 mod throughput;
 mod two_processes;
@@ -63,10 +64,18 @@ impl Bench {
     /// # Errors
     /// As [`Service::start`].
     pub async fn with_users(&self, data: &Path) -> anyhow::Result<Service> {
-        let policy = self.folder.join("policy.yaml");
         let users: Vec<String> =
             (0..USERS).map(|number| format!("  {}: {{ roles: [developer] }}", user(number))).collect();
         let document = BUILTIN.replacen("users:\n", &format!("users:\n{}\n", users.join("\n")), 1);
+        self.with_policy(data, &document).await
+    }
+
+    /// Starts a server on a data directory; where it is empty, with a policy.
+    ///
+    /// # Errors
+    /// As [`Service::start`].
+    pub async fn with_policy(&self, data: &Path, document: &str) -> anyhow::Result<Service> {
+        let policy = data.with_extension("yaml");
         fs::write(&policy, document).with_context(|| format!("cannot write `{}`", policy.display()))?;
         Service::start(&self.server, data, &[("policy", &policy.to_string_lossy())]).await
     }
@@ -126,6 +135,7 @@ async fn measured(bench: &Bench, part: Part, report: &Report) -> Vec<Row> {
         Part::TwoProcesses => two_processes::measure(bench).await,
         Part::Expiry => expiry::measure(bench).await,
         Part::Audit => audit::measure(bench).await,
+        Part::Policy => policy::measure(bench).await,
         Part::Floor => floor::measure(bench, report).await,
     };
     let rows = result.unwrap_or_else(|error| {

@@ -19,7 +19,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::load::Target;
+use crate::load::{AUTHORIZE_TOOL, Target};
 
 /// How long a start may take; a large log is looked at then.
 const START: Duration = Duration::from_mins(1);
@@ -140,7 +140,7 @@ impl Service {
     /// # Errors
     /// As [`Service::secret`].
     pub fn target(&self) -> anyhow::Result<Target> {
-        Ok(Target { address: self.address, token: self.secret("gate")? })
+        Ok(Target { address: self.address, token: self.secret("gate")?, path: AUTHORIZE_TOOL })
     }
 
     /// The data directory.
@@ -209,7 +209,7 @@ impl EchoProcess {
     /// What the load generator calls: with as long a credential, so that requests are equally large.
     #[must_use]
     pub fn target(&self, like: &Target) -> Target {
-        Target { address: self.address, token: like.token.clone() }
+        Target { address: self.address, token: like.token.clone(), path: like.path }
     }
 }
 

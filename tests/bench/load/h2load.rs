@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use super::{Call, PATH, Target};
+use super::{Call, Target};
 
 /// Whether it is installed.
 #[must_use]
@@ -33,7 +33,7 @@ pub fn run(target: &Target, call: &Call, count: u64, folder: &Path) -> anyhow::R
     {
         command.args(["-H", header]);
     }
-    command.arg(format!("http://{}{PATH}", target.address));
+    command.arg(format!("http://{}{}", target.address, target.path));
     let output = command.output().context("cannot run `h2load`")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let answered = text.contains(&format!(" {count} succeeded, 0 failed"));
