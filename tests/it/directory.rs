@@ -210,6 +210,34 @@ async fn a_repeated_change_is_one_version_and_a_stale_one_is_handed_back() {
 }
 
 #[tokio::test]
+async fn a_repeated_change_gets_its_first_answer_also_where_it_could_not_be_made_again() {
+    let service = Service::start().await;
+    let admin = service.admin();
+    change(
+        &admin,
+        &[add("ann"), Edit::AddDepartment(DepartmentPlace { department: "d".into(), parent: String::new() })],
+    )
+    .await
+    .unwrap();
+    for edit in [Edit::RemoveUser("ann".into()), Edit::RemoveDepartment("d".into())] {
+        let request = ChangeDirectoryRequest {
+            edits: vec![DirectoryEdit { edit: Some(edit) }],
+            request_id: callgate::client::request_id().unwrap(),
+            ..Default::default()
+        };
+        let first = admin.policy().change_directory(request.clone()).await.unwrap().into_inner();
+        let again = admin.policy().change_directory(request.clone()).await.unwrap().into_inner();
+        assert_eq!(again, first);
+        let fresh = ChangeDirectoryRequest { request_id: String::new(), ..request };
+        refused(
+            &admin.policy().change_directory(fresh).await.unwrap_err(),
+            Code::InvalidArgument,
+            "POLICY_INVALID",
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_document_without_users_leaves_the_directory_and_one_with_users_replaces_it() {
     let service = Service::start().await;
     let (gate, admin) = (service.gate(), service.admin());

@@ -147,6 +147,31 @@ async fn requests_to_endpoints_are_replayed_too() {
 }
 
 #[tokio::test]
+async fn requests_that_cannot_be_read_again_are_told_as_unknown_and_those_that_never_could_not_at_all() {
+    let endpoints = "endpoints:
+  - { methods: [GET], path: '/files/**', requires: [{ resource: menu.files, code: VIEW }] }
+";
+    let policy = edited(&[("mode: STRICT", "mode: RELAX")]);
+    let service = Service::with_policy(&policy).await;
+    let ask = async |path: String, attributes: String| {
+        let request = AuthorizeEndpointRequest {
+            subject: subject("admin_user"),
+            method: "GET".into(),
+            path,
+            attributes_json: attributes,
+            ..AuthorizeEndpointRequest::default()
+        };
+        service.gate().gate().authorize_endpoint(request).await.unwrap();
+    };
+    ask("/files/%zz".into(), String::new()).await;
+    // The path of an entry that is too long is cut, and could be any.
+    let long = format!("/files/{}/delete", "b".repeat(600));
+    ask(long, format!(r#"{{"x":"{}"}}"#, "y".repeat(70_000))).await;
+    let (changes, end) = simulate(&service.admin(), draft(&(policy + endpoints))).await.unwrap();
+    assert_eq!((end.calls, end.changed_count, end.unknown_count), (2, 0, 1), "{:?}", told(&changes));
+}
+
+#[tokio::test]
 async fn only_so_many_calls_of_so_long_are_looked_at_and_only_those_of_the_tenant() {
     let service = Service::start().await;
     let (gate, admin) = (service.gate(), service.admin());
@@ -180,6 +205,8 @@ async fn a_simulation_needs_a_policy_that_is_good_and_the_right_to_it() {
     refused(&none, Code::InvalidArgument, "FIELD_INVALID");
     let bad = simulate(&admin, draft("tenant: default\nx: 1\n")).await.unwrap_err();
     refused(&bad, Code::InvalidArgument, "POLICY_INVALID");
+    let theirs = simulate(&admin, draft(&edited(&[("tenant: default", "tenant: other")]))).await.unwrap_err();
+    refused(&theirs, Code::InvalidArgument, "POLICY_INVALID");
     let unknown = SimulatePolicyRequest { policy: Some(Policy::PolicyVersion(9)), ..Default::default() };
     refused(&simulate(&admin, unknown).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
     let gate = simulate(&service.gate(), draft(&edited(&[]))).await.unwrap_err();

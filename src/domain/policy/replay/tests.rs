@@ -84,6 +84,23 @@ fn a_field_that_is_missing_is_known_to_match_and_one_that_is_hidden_is_not() {
 }
 
 #[test]
+fn what_may_stand_at_any_depth_of_what_is_hidden_is_not_known() {
+    let arguments = r#"{"password":"[redacted]","path":"a"}"#;
+    for when in [
+        "{ at: /**/x, absent: true }",
+        "{ at: /**/x, present: true, elements: every }",
+        "{ at: /**/x, equals: 1, optional: true }",
+    ] {
+        let after = policy(&rule("deep", when, "effect: DENY"));
+        assert_eq!(
+            told(&compared(&none(), &after, arguments)),
+            (vec!["ALLOW"], vec!["ALLOW", "DENY RULE_DENIED"], true),
+            "{when}"
+        );
+    }
+}
+
+#[test]
 fn a_hidden_rule_that_both_have_is_one_rule() {
     let hidden = rule("key", HIDDEN, "effect: DENY");
     let (before, after) = (policy(&hidden), policy(&hidden.replace("name: key", "name: other")));

@@ -127,6 +127,19 @@ fn a_row_can_ask_for_whoever_holds_some_roles() {
 }
 
 #[test]
+fn every_rule_that_matches_is_touched_however_many_there_are() {
+    let one = |number: usize| {
+        format!(
+            "  - {{ name: r{number}, tools: [{{ server: fs, names: [write_file] }}], when: {{ at: /path, present: true }}, raise: MEDIUM, message: m }}\n"
+        )
+    };
+    let many: String = (0..40).map(one).collect();
+    let suite = Suite::parse(SUITE).unwrap();
+    let report = suite.run(&suite.policy(&format!("{POLICY}{many}")).unwrap());
+    assert_eq!(report.coverage.untouched_rules, [("night".into(), 22)]);
+}
+
+#[test]
 fn every_fault_of_a_suite_has_its_line_and_says_what_would_be_right() {
     for (suite, expected) in bad() {
         let faults = Suite::parse(&suite).unwrap_err();
