@@ -1,4 +1,4 @@
-//! What one decision costs: `cargo bench --bench policy [FILTER]`. The goals are those of docs/VERIFICATION.md; a
+//! What one decision costs: `cargo bench --bench policy [FILTER]`. What it should cost stands in docs/BENCHMARKS.md; a
 //! figure depends on the machine, so that nothing is asserted here. What the server makes of it is measured by
 //! tests/bench/run.
 //!
