@@ -48,6 +48,7 @@ fn detours_lead_to_one_path() {
 fn what_servers_read_in_different_ways_is_refused() {
     use PathFault::{
         AboveRoot, DoubledSlash, EncodedTwice, Escape, Invisible, NotAbsolute, Query, Reserved, Space, Utf8,
+        Windows,
     };
     for (received, fault) in [
         ("", NotAbsolute),

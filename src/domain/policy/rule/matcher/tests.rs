@@ -224,7 +224,21 @@ fn a_path_is_placed_before_it_is_compared() {
 fn a_relative_path_needs_a_base() {
     assert_texts(
         r#""path_outside":"/srv/<user>","base":"/srv/<user>""#,
-        &["..", "../bob", "a/../../bob", "/etc", "~", "a\\b", "file:/srv/ann/x", "c:x", "~x/../a"],
+        &[
+            "..",
+            "../bob",
+            "a/../../bob",
+            "/etc",
+            "~",
+            "a\\b",
+            "file:/srv/ann/x",
+            "c:x",
+            "~x/../a",
+            "$HOME/x",
+            "%USERPROFILE%/x",
+            " /etc/passwd",
+            "\u{a0}x",
+        ],
         &["", ".", "a", "a/..", "a/../b", "/srv/ann/x", "./~"],
         &[],
     );
@@ -387,6 +401,9 @@ fn an_address_is_looked_for_in_networks_however_it_is_written() {
             "http://0xA9.254.0xA9FE/",
             "http://0251.0376.0251.0376/",
             "http://[::ffff:a9fe:a9fe]/",
+            "http://[::127.0.0.1]/",
+            "http://[64:ff9b::7f00:1]/",
+            "http://[2002:7f00:1::]/",
             "http://[fd00::1]:80/",
             "http://127.1/",
             "http://0x7f.1/",
