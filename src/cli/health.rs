@@ -23,8 +23,8 @@ pub struct HealthArgs {
     address: String,
 
     /// What is asked about: readiness by the empty name, or a service's, `callgate.v1.GateService`,
-    /// `callgate.v1.ReviewService`, `callgate.v1.AuditService`, `callgate.v1.PolicyService` or
-    /// `callgate.v1.CredentialService`; by `liveness` whether the process lives, by `disk_reserve` whether the disk
+    /// `callgate.v1.ReviewService`, `callgate.v1.AuditService`, `callgate.v1.PolicyService`,
+    /// `callgate.v1.CredentialService` or `callgate.v1.TenantService`; by `liveness` whether the process lives, by `disk_reserve` whether the disk
     /// reserve is there
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     service: String,

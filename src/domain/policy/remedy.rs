@@ -179,7 +179,7 @@ mod tests {
         time::Timestamp,
     };
 
-    const POLICY: &str = r#"
+    const POLICY: &str = r"
 tenant: t
 users: { root: { roles: [admin] }, ann: { roles: [dev] }, off: { enabled: false } }
 departments: { board: { roles: [barred], members: [ann] } }
@@ -195,7 +195,7 @@ rules:
   - { name: big, tools: [{ server: fs, names: [read] }], when: { at: /n, more: 5, optional: true }, effect: DENY, message: m }
   - { name: odd, tools: [{ server: fs, names: [read] }], when: { at: /n, equals: 3, optional: true }, raise: HIGH, message: m }
 stages: [{ name: review, sensitivities: [HIGH, CRITICAL], roles: [admin], count: 2 }]
-"#;
+";
 
     fn told(user: &str, tool: &str, arguments: &str) -> Vec<String> {
         let policy = Policy::compile(&Document::parse(POLICY).unwrap(), 1);

@@ -111,7 +111,10 @@ pub(super) fn canonical(text: &str) -> Option<url::Host<String>> {
     let text = text.strip_suffix('.').unwrap_or(text);
     match url::Host::parse(text).ok()? {
         url::Host::Domain(domain) if domain.is_empty() || domain.ends_with('.') => None,
-        url::Host::Ipv6(address) => Some(inner(address).map_or(url::Host::Ipv6(address), url::Host::Ipv4)),
+        url::Host::Ipv6(address) => Some(match inner(address.segments()) {
+            Some(octets) => url::Host::Ipv4(octets.into()),
+            None => url::Host::Ipv6(address),
+        }),
         other => Some(other),
     }
 }
@@ -119,18 +122,17 @@ pub(super) fn canonical(text: &str) -> Option<url::Host<String>> {
 /// The IPv4 address that an IPv6 one leads to: mapped, compatible, translated (NAT64) or tunnelled (6to4).
 ///
 /// Source: RFC 4291 section 2.5.5, RFC 6052 section 2.1, RFC 3056 section 2.
-fn inner(address: std::net::Ipv6Addr) -> Option<std::net::Ipv4Addr> {
-    let of = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        std::net::Ipv4Addr::new(a, b, c, d)
-    };
-    match address.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(of(high, low)),
+fn inner(segments: [u16; 8]) -> Option<[u8; 4]> {
+    let (high, low) = match segments {
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => (high, low),
         // `::` and `::1` are addresses of their own.
-        [0, 0, 0, 0, 0, 0, high, low] if high > 0 || low > 1 => Some(of(high, low)),
-        [0x2002, high, low, ..] => Some(of(high, low)),
-        _ => None,
-    }
+        [0, 0, 0, 0, 0, 0, high, low] if high > 0 || low > 1 => (high, low),
+        _ => return None,
+    };
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    Some([a, b, c, d])
 }
 
 /// Whether the URL has one of the schemes.

@@ -251,6 +251,18 @@ fn specificity(entry: &Endpoint, method: &str, path: &[&str]) -> Option<(Vec<u8>
     Some((ranks, method))
 }
 
+/// The segment that the entry's pattern captures.
+fn captured(world: &World, number: usize, path: &[&str]) -> Option<String> {
+    let at = world.endpoints[number].segments.iter().position(|segment| *segment == "{x}");
+    at.map(|at| path[at].to_owned())
+}
+
+/// Whether the path has the literals of the entry as they are written.
+fn is_spelt(entry: &Endpoint, path: &[&str]) -> bool {
+    let is_literal = |segment: &str| !matches!(segment, "*" | "{x}");
+    entry.segments.iter().zip(path).all(|(own, asked)| !is_literal(own) || own == asked)
+}
+
 /// Says what becomes of a request; the path is its segments, or nothing where it has none.
 pub(super) fn endpoint(
     world: &World,
@@ -285,27 +297,19 @@ pub(super) fn endpoint(
     };
     let live = best(false);
     let shadow = best(true).filter(|(rank, _)| live.as_ref().is_none_or(|(decides, _)| rank >= decides));
+    let active = user.filter(|_| inactive.is_none());
     let of_entry = |number: usize| {
         let entry = &world.endpoints[number];
-        let effects: Vec<Option<bool>> = entry
-            .requires
-            .iter()
-            .map(|(key, code)| effect(world, user.filter(|_| inactive.is_none())?, key, code))
-            .collect();
-        let is_literal = |segment: &str| !matches!(segment, "*" | "{x}");
-        let is_spelt = entry.segments.iter().zip(path).all(|(own, asked)| !is_literal(own) || own == asked);
+        let effects: Vec<Option<bool>> =
+            entry.requires.iter().map(|(key, code)| effect(world, active?, key, code)).collect();
         let reason = match inactive {
             Some(reason) => reason,
-            None if !is_spelt => EndpointReason::PathCase,
+            None if !is_spelt(entry, path) => EndpointReason::PathCase,
             None if effects.contains(&Some(true)) => EndpointReason::PermissionDenied,
             None if effects.contains(&None) => EndpointReason::PermissionMissing,
             None => EndpointReason::PolicyPermits,
         };
         (reason, effects)
-    };
-    let captured = |number: usize| {
-        let at = world.endpoints[number].segments.iter().position(|segment| *segment == "{x}");
-        at.map(|at| path[at].to_owned())
     };
     // What an entry says with the rules about it: they are asked once its requirements are met.
     let ruled = |number: usize| {
@@ -313,10 +317,11 @@ pub(super) fn endpoint(
         if reason != EndpointReason::PolicyPermits {
             return (reason, effects, (vec![], None));
         }
-        let segment = captured(number).into_iter().map(|text| ("/segments/x", Field::Text(text)));
+        let segment =
+            captured(world, number, path).into_iter().map(|text| ("/segments/x", Field::Text(text)));
         let attribute = attribute.into_iter().map(|number| ("/attributes/x", Field::Number(number)));
-        let mut fields: Vec<_> = segment.chain(attribute).collect();
-        fields.push(("/method", Field::Text(method.to_owned())));
+        let method = [("/method", Field::Text(method.to_owned()))];
+        let fields: Vec<_> = segment.chain(attribute).chain(method).collect();
         let is_about = |rule: &Rule| match &rule.about {
             About::Endpoints(of) => of.contains(&number),
             About::Tools(..) => false,
@@ -328,12 +333,12 @@ pub(super) fn endpoint(
     said.shadow = shadow.map(|(_, number)| (number, ruled(number).0));
     let Some((_, number)) = live else {
         let administrator = world.relax && user.is_some_and(|user| is_administrator(world, user));
-        let open = if administrator { EndpointReason::Administrator } else { said.reason };
-        said.reason = inactive.unwrap_or(open);
+        said.reason =
+            inactive.unwrap_or(if administrator { EndpointReason::Administrator } else { said.reason });
         return said;
     };
     said.entry = Some(number);
-    said.captured = captured(number);
+    said.captured = captured(world, number, path);
     (said.reason, said.effects, (said.hits, said.denial)) = ruled(number);
     said
 }
