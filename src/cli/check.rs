@@ -31,12 +31,32 @@ use super::{
 pub struct Question {
     #[command(flatten)]
     call: CallArgs,
+    #[command(flatten)]
+    against: AgainstArgs,
+}
+
+/// By which policy it is judged.
+#[derive(Debug, Args)]
+pub struct AgainstArgs {
     /// Judge by this version of the policy instead of the one in force
     #[arg(long, value_name = "N", conflicts_with = "draft")]
     policy_version: Option<u64>,
     /// Judge by this document instead, YAML; `-` for stdin
     #[arg(long, value_name = "FILE")]
     draft: Option<String>,
+}
+
+impl AgainstArgs {
+    /// The policy as a request names it: by its version, or as a draft; neither means the one in force.
+    ///
+    /// # Errors
+    /// When the draft can't be read.
+    pub fn policy<P>(&self, version: fn(u64) -> P, draft: fn(String) -> P) -> Result<Option<P>, Failure> {
+        match (&self.draft, self.policy_version) {
+            (Some(file), _) => Ok(Some(draft(read_file(file, DOCUMENT_BYTES_MAX)?))),
+            (None, number) => Ok(number.map(version)),
+        }
+    }
 }
 
 /// The arguments of `check`.
@@ -65,10 +85,7 @@ pub async fn run(args: CheckArgs, output: &Output) -> Result<Exit, Failure> {
 /// # Errors
 /// The server's refusal, a file that can't be read, or why the server can't be reached.
 pub async fn ask_about(client: &Client, question: Question, output: &Output) -> Result<(), Failure> {
-    let policy = match (question.draft, question.policy_version) {
-        (Some(file), _) => Some(Policy::DraftDocument(read_file(&file, DOCUMENT_BYTES_MAX)?)),
-        (None, version) => version.map(Policy::PolicyVersion),
-    };
+    let policy = question.against.policy(Policy::PolicyVersion, Policy::DraftDocument)?;
     let request = ExplainDecisionRequest {
         subject: Some(question.call.subject()),
         call: Some(question.call.call()?),

@@ -4,6 +4,7 @@ use crate::status::exit::Exit;
 use std::{future::Future, path::PathBuf};
 
 use clap::Args;
+use serde_json::Value;
 use tonic::{Response, Status};
 
 use crate::client::{Client, retry, retry::Retry};
@@ -11,7 +12,8 @@ use crate::client::{Client, retry, retry::Retry};
 use super::{
     credential::{Places, Role},
     failure::Failure,
-    output::Format,
+    output::{Format, Output},
+    table::Table,
 };
 
 /// The most objects that a list holds; more must be asked for more narrowly.
@@ -117,6 +119,43 @@ pub struct Listed<T> {
     pub objects: Vec<T>,
     /// Whether there are, or may be, more.
     pub is_cut: bool,
+}
+
+/// How a list is told where it isn't a table of what was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct ListWords {
+    /// The key of the list in JSON.
+    pub key: &'static str,
+    /// What is said where nothing is listed.
+    pub none: &'static str,
+    /// How to see the rest where there is more.
+    pub narrow: &'static str,
+}
+
+impl<T> Listed<T> {
+    /// Writes the list in the format that was asked for.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn show(
+        &self,
+        words: ListWords,
+        table: fn(&[T]) -> Table,
+        json: fn(&T) -> Value,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        match output.format() {
+            Format::Table if self.objects.is_empty() => output.note(words.none),
+            Format::Table => output.table(&table(&self.objects))?,
+            Format::Json | Format::Jsonl => {
+                output.json_list(words.key, self.objects.iter().map(json).collect())?;
+            }
+        }
+        if self.is_cut {
+            output.note(format!("there are more than {LIST_MAX}: {}", words.narrow));
+        }
+        Ok(())
+    }
 }
 
 /// A part of an answer that the API promises.

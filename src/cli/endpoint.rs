@@ -16,14 +16,13 @@ use crate::{
 };
 
 use super::{
-    call::{read_file, read_json},
-    check::{permission_line, rule_lines},
+    call::read_json,
+    check::{AgainstArgs, permission_line, rule_lines},
     connection::{ConnectionArgs, ask},
     credential::Role,
     failure::Failure,
     json,
     output::{Format, Output},
-    policy::DOCUMENT_BYTES_MAX,
     table::{Tone, paint},
     text, words,
 };
@@ -60,12 +59,8 @@ struct AuthorizeArgs {
 struct ExplainArgs {
     #[command(flatten)]
     request: RequestedArgs,
-    /// Judge by this version of the policy instead of the one in force
-    #[arg(long, value_name = "N", conflicts_with = "draft")]
-    policy_version: Option<u64>,
-    /// Judge by this document instead, YAML; `-` for stdin
-    #[arg(long, value_name = "FILE")]
-    draft: Option<String>,
+    #[command(flatten)]
+    against: AgainstArgs,
 }
 
 /// The request that is asked about.
@@ -138,10 +133,7 @@ async fn authorize(client: &Client, asked: AuthorizeArgs, output: &Output) -> Re
 }
 
 async fn explain(client: &Client, asked: ExplainArgs, output: &Output) -> Result<(), Failure> {
-    let policy = match (asked.draft, asked.policy_version) {
-        (Some(file), _) => Some(Policy::DraftDocument(read_file(&file, DOCUMENT_BYTES_MAX)?)),
-        (None, version) => version.map(Policy::PolicyVersion),
-    };
+    let policy = asked.against.policy(Policy::PolicyVersion, Policy::DraftDocument)?;
     let request = ExplainEndpointRequest {
         subject: Some(asked.request.subject()),
         attributes_json: read_json(&asked.request.attributes)?,

@@ -1,7 +1,7 @@
 //! `callgate tenant`: makes tenants, offline in the data directory or through a server, and lists them.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     call::read_file,
-    connection::{ConnectionArgs, LIST_MAX, ask, pages, promised},
+    connection::{ConnectionArgs, LIST_MAX, ListWords, ask, pages, promised},
     credential::Role,
     failure::Failure,
     json as wire, local,
@@ -130,25 +130,20 @@ async fn create(client: &Client, args: CreateArgs, output: &Output) -> Result<()
 
 async fn list(client: &Client, output: &Output) -> Result<(), Failure> {
     let listed = pages(LIST_MAX, |page_token| page(client, page_token)).await?;
-    match output.format() {
-        Format::Table => {
-            let mut table = Table::new(&["TENANT", "POLICY VERSION"]);
-            for tenant in &listed.objects {
-                let version = Cell::own(tenant.policy_version.to_string());
-                table.row(vec![Cell::outside(&tenant.tenant), version]);
-            }
-            output.table(&table)?;
-        }
-        Format::Json | Format::Jsonl => {
-            let one =
-                |tenant: &Tenant| json!({ "tenant": tenant.tenant, "policy_version": tenant.policy_version });
-            output.json_list("tenants", listed.objects.iter().map(one).collect())?;
-        }
+    let words = ListWords { key: "tenants", none: "no tenants", narrow: "the rest isn't shown" };
+    listed.show(words, table, tenant, output)
+}
+
+fn table(tenants: &[Tenant]) -> Table {
+    let mut table = Table::new(&["TENANT", "POLICY VERSION"]);
+    for tenant in tenants {
+        table.row(vec![Cell::outside(&tenant.tenant), Cell::own(tenant.policy_version.to_string())]);
     }
-    if listed.is_cut {
-        output.note(format!("there are more than {LIST_MAX}; the rest isn't shown"));
-    }
-    Ok(())
+    table
+}
+
+fn tenant(tenant: &Tenant) -> Value {
+    json!({ "tenant": tenant.tenant, "policy_version": tenant.policy_version })
 }
 
 async fn page(client: &Client, page_token: String) -> Result<(Vec<Tenant>, String), Failure> {

@@ -23,7 +23,7 @@ use crate::{
 
 use super::{
     approvals::show,
-    connection::{ConnectionArgs, LIST_MAX, ask, pages, promised},
+    connection::{ConnectionArgs, LIST_MAX, ListWords, ask, pages, promised},
     credential::Role,
     examples,
     failure::Failure,
@@ -217,17 +217,8 @@ async fn list(client: &Client, user: String, all: bool, output: &Output) -> Resu
     let listed =
         pages(LIST_MAX, |page_token| page(client, ListTokensRequest { page_token, ..question.clone() }))
             .await?;
-    match output.format() {
-        Format::Table if listed.objects.is_empty() => output.note("no such tokens"),
-        Format::Table => output.table(&table(&listed.objects))?,
-        Format::Json | Format::Jsonl => {
-            output.json_list("tokens", listed.objects.iter().map(json::token).collect())?;
-        }
-    }
-    if listed.is_cut {
-        output.note(format!("there are more than {LIST_MAX}: narrow the list down with `--user`"));
-    }
-    Ok(())
+    let narrow = "narrow the list down with `--user`";
+    listed.show(ListWords { key: "tokens", none: "no such tokens", narrow }, table, json::token, output)
 }
 
 async fn page(client: &Client, request: ListTokensRequest) -> Result<(Vec<Token>, String), Failure> {

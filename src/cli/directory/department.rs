@@ -5,11 +5,11 @@ use clap::{Args, Subcommand};
 use super::{change, user_in};
 use crate::{
     cli::{
-        connection::{ConnectionArgs, LIST_MAX, ask, pages},
+        connection::{ConnectionArgs, LIST_MAX, ListWords, ask, pages},
         credential::Role,
         failure::Failure,
         json,
-        output::{Format, Output},
+        output::Output,
         table::{Cell, EMPTY, Table},
     },
     client::Client,
@@ -113,14 +113,8 @@ pub async fn run(args: DepartmentArgs, output: &Output) -> Result<Exit, Failure>
 
 async fn list(client: &Client, output: &Output) -> Result<(), Failure> {
     let listed = pages(LIST_MAX, |page_token| page(client, page_token)).await?;
-    match output.format() {
-        Format::Table if listed.objects.is_empty() => output.note("no departments"),
-        Format::Table => output.table(&table(&listed.objects))?,
-        Format::Json | Format::Jsonl => {
-            output.json_list("departments", listed.objects.iter().map(json::department).collect())?;
-        }
-    }
-    Ok(())
+    let words = ListWords { key: "departments", none: "no departments", narrow: "the rest isn't shown" };
+    listed.show(words, table, json::department, output)
 }
 
 async fn page(client: &Client, page_token: String) -> Result<(Vec<Department>, String), Failure> {

@@ -5,11 +5,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::change;
 use crate::{
     cli::{
-        connection::{ConnectionArgs, LIST_MAX, ask, pages},
+        connection::{ConnectionArgs, LIST_MAX, ListWords, ask, pages},
         credential::Role,
         failure::Failure,
         json,
-        output::{Format, Output},
+        output::Output,
         table::{Cell, Table},
         words,
     },
@@ -164,19 +164,8 @@ async fn list(client: &Client, args: ListArgs, output: &Output) -> Result<(), Fa
     let listed =
         pages(LIST_MAX, |page_token| page(client, ListUsersRequest { page_token, ..question.clone() }))
             .await?;
-    match output.format() {
-        Format::Table if listed.objects.is_empty() => output.note("no such users"),
-        Format::Table => output.table(&table(&listed.objects))?,
-        Format::Json | Format::Jsonl => {
-            output.json_list("users", listed.objects.iter().map(json::user).collect())?;
-        }
-    }
-    if listed.is_cut {
-        output.note(format!(
-            "there are more than {LIST_MAX}: narrow the list down, with `--prefix` for example"
-        ));
-    }
-    Ok(())
+    let narrow = "narrow the list down, with `--prefix` for example";
+    listed.show(ListWords { key: "users", none: "no such users", narrow }, table, json::user, output)
 }
 
 async fn page(client: &Client, request: ListUsersRequest) -> Result<(Vec<User>, String), Failure> {
