@@ -12,9 +12,12 @@ pub mod asked;
 pub mod audit;
 pub mod authorize;
 pub mod cancel;
+mod costly;
 pub mod credentials;
 pub mod decide;
 pub mod decision_id;
+#[cfg(test)]
+mod direct;
 pub mod endpoint;
 pub mod error;
 pub mod expire;
@@ -61,6 +64,7 @@ use crate::{
 };
 
 use self::{
+    costly::Costly,
     decision_id::Numbers,
     error::{Error, Reason},
     keys::Keys,
@@ -118,7 +122,7 @@ pub struct Engine {
     pub(crate) allows: Numbers,
     authorizations: Option<DefaultKeyedRateLimiter<(Name, Option<Name>)>>,
     /// One at a time does what may take seconds: others are answered meanwhile, whoever asks for it how often.
-    costly: tokio::sync::Semaphore,
+    pub(crate) costly: Costly,
 }
 
 /// Why a use case stops inside its transaction.
@@ -210,7 +214,7 @@ impl Engine {
             limits: Arc::new(limits),
             allows: Numbers::default(),
             authorizations,
-            costly: tokio::sync::Semaphore::new(1),
+            costly: Costly::default(),
         }
     }
 
@@ -218,19 +222,6 @@ impl Engine {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.store.now()
-    }
-
-    /// Does what may take seconds on a thread of its own, after what was asked for before.
-    ///
-    /// # Errors
-    /// `STORE_UNAVAILABLE` when it was cut short.
-    pub(crate) async fn costly<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Error> {
-        // It is never closed.
-        let _turn = self.costly.acquire().await;
-        Ok(audit::beside(work).await?)
     }
 
     /// Whether reads and writes of the store work.
@@ -419,15 +410,15 @@ fn admission(policy: &Policy, caller: &Caller, rpc: Rpc) -> Result<(), Error> {
     if permit.is_granted() && caller.credential.limits.allow_rpc(rpc.as_str()) {
         return Ok(());
     }
-    Err(Error::new(
-        Reason::RpcNotPermitted,
+    let (user, rpc, key) = (caller.user(), rpc.as_str(), rpc.resource_key());
+    let message = if policy.is_enabled() {
+        format!("`{user}` may not call {rpc}; an admin can give the permission `{key}`")
+    } else {
         format!(
-            "`{}` may not call {}; an admin can give the permission `{}`",
-            caller.user(),
-            rpc.as_str(),
-            rpc.resource_key()
-        ),
-    ))
+            "`{user}` may not call {rpc}: the tenant is disabled; an operator of the server can enable it"
+        )
+    };
+    Err(Error::new(Reason::RpcNotPermitted, message))
 }
 
 /// Whether the caller may speak for `user`, and about `server` where one is named.

@@ -44,7 +44,7 @@ mod sqlite;
 
 pub use committed::{Appended, Committed, OnCommit, VersionsMoved};
 pub use list::{ApprovalFilter, Cursor, Page};
-pub use policy::{PolicyStep, PolicyVersion, StoredPolicy};
+pub use policy::{PolicyStep, PolicyVersion, StoredPolicy, TenantState};
 
 /// A future that borrows what it works on.
 pub type BoxFuture<'t, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 't>>;
@@ -170,6 +170,12 @@ pub trait Transaction: AuditWriting {
         document: Option<&str>,
         by: Option<&Name>,
     ) -> Result<u64, StoreError>;
+
+    /// Reads what holds of a tenant.
+    async fn tenant(&mut self, tenant: &Name) -> Result<Option<TenantState>, StoreError>;
+
+    /// Enables or disables a tenant as part of the version that this transaction began. Later versions keep it.
+    async fn set_tenant_enabled(&mut self, tenant: &Name, enabled: bool) -> Result<(), StoreError>;
 
     /// Changes the tenant's directory as part of the version that this transaction began. No user, department or
     /// membership may be named by more than one change.
@@ -313,6 +319,9 @@ pub trait Store: AuditLog {
 
     /// Every tenant, by name.
     async fn tenants(&self) -> Result<Vec<Name>, StoreError>;
+
+    /// What holds of a tenant.
+    async fn tenant(&self, tenant: &Name) -> Result<Option<TenantState>, StoreError>;
 
     /// A tenant's versions.
     async fn versions(&self, tenant: &Name) -> Result<Versions, StoreError>;

@@ -28,6 +28,7 @@ Examples:
   callgate tenant create acme --data-dir /var/lib/callgate
   callgate tenant create acme --policy acme.yaml
   callgate tenant create acme --online --out acme.token
+  callgate tenant disable acme
   callgate tenant list";
 
 /// Of `approvals`.

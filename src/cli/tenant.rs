@@ -1,4 +1,5 @@
-//! `callgate tenant`: makes tenants, offline in the data directory or through a server, and lists them.
+//! `callgate tenant`: makes tenants, offline in the data directory or through a server; enables, disables and lists
+//! them.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     client::{Client, request_id},
-    proto::v1::{CreateTenantRequest, ListTenantsRequest, Tenant},
+    proto::v1::{CreateTenantRequest, ListTenantsRequest, Tenant, UpdateTenantRequest},
     server::maintenance,
     status::exit::Exit,
 };
@@ -40,8 +41,18 @@ enum Command {
     /// Make a tenant with its policy and a credential for its admin: in the data directory, with every server on it
     /// stopped, or with --online
     Create(CreateArgs),
+    /// Enable a tenant again
+    Enable(WhichArgs),
+    /// Disable a tenant: nobody may do anything in it, from the very next call on; what it has is kept
+    Disable(WhichArgs),
     /// List the tenants of a server, with the credential of an operator
     List,
+}
+
+#[derive(Debug, Args)]
+struct WhichArgs {
+    /// The tenant's name
+    name: String,
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +80,10 @@ pub async fn run(args: TenantArgs, output: &Output) -> Result<Exit, Failure> {
             self::create(&args.connection.connect(Role::Admin)?, create, output).await?;
         }
         Command::Create(create) => offline(&args.connection.data_dir(), &create, output).await?,
+        Command::Enable(which) => enable(&args.connection.connect(Role::Admin)?, which, true, output).await?,
+        Command::Disable(which) => {
+            enable(&args.connection.connect(Role::Admin)?, which, false, output).await?;
+        }
         Command::List => list(&args.connection.connect(Role::Admin)?, output).await?,
     }
     Ok(Exit::Ok)
@@ -128,6 +143,25 @@ async fn create(client: &Client, args: CreateArgs, output: &Output) -> Result<()
     }
 }
 
+async fn enable(client: &Client, which: WhichArgs, enabled: bool, output: &Output) -> Result<(), Failure> {
+    let request =
+        UpdateTenantRequest { tenant: which.name, enabled: Some(enabled), request_id: request_id()? };
+    let answer = ask(|| {
+        let (mut tenants, request) = (client.tenants(), request.clone());
+        async move { tenants.update_tenant(request).await }
+    })
+    .await?;
+    let changed = promised(answer.tenant, "tenant")?;
+    match output.format() {
+        Format::Table => output.text(&format!(
+            "the tenant {} is {}\n",
+            text::escaped(&changed.tenant),
+            if changed.enabled { "enabled" } else { "disabled" }
+        )),
+        Format::Json | Format::Jsonl => output.json(&tenant(&changed)),
+    }
+}
+
 async fn list(client: &Client, output: &Output) -> Result<(), Failure> {
     let listed = pages(LIST_MAX, |page_token| page(client, page_token)).await?;
     let words = ListWords { key: "tenants", none: "no tenants", narrow: "the rest isn't shown" };
@@ -135,15 +169,19 @@ async fn list(client: &Client, output: &Output) -> Result<(), Failure> {
 }
 
 fn table(tenants: &[Tenant]) -> Table {
-    let mut table = Table::new(&["TENANT", "POLICY VERSION"]);
+    let mut table = Table::new(&["TENANT", "POLICY VERSION", "ENABLED"]);
     for tenant in tenants {
-        table.row(vec![Cell::outside(&tenant.tenant), Cell::own(tenant.policy_version.to_string())]);
+        table.row(vec![
+            Cell::outside(&tenant.tenant),
+            Cell::own(tenant.policy_version.to_string()),
+            Cell::own(if tenant.enabled { "yes" } else { "no" }),
+        ]);
     }
     table
 }
 
 fn tenant(tenant: &Tenant) -> Value {
-    json!({ "tenant": tenant.tenant, "policy_version": tenant.policy_version })
+    json!({ "tenant": tenant.tenant, "policy_version": tenant.policy_version, "enabled": tenant.enabled })
 }
 
 async fn page(client: &Client, page_token: String) -> Result<(Vec<Tenant>, String), Failure> {

@@ -25,6 +25,7 @@ fn every_command_of_the_help_texts_is_accepted() {
         "callgate sidecar --server-name fs --user u -- npx -y server --address x --no-color",
         "callgate sidecar-exec --parent 1 -- npx",
         "callgate tenant create acme --data-dir /tmp/x --policy p.yaml",
+        "callgate tenant enable acme",
         "callgate approvals list --state pending --state approved --tool t --user u --mine --page-size 5",
         "callgate approvals --output json list --data-dir /tmp/x",
         "callgate approvals review --tool t --user u --continuous --interval 2s --no-color",

@@ -59,6 +59,8 @@ pub const DECIDE_KEY: &str = "callgate.ReviewService.Decide";
 #[derive(Debug)]
 pub struct Policy {
     version: u64,
+    /// Whether the tenant is enabled.
+    enabled: bool,
     rulebook: Arc<Rulebook>,
     directory: Directory,
     /// The users who were asked about; a memory, which no answer depends on.
@@ -75,7 +77,14 @@ impl Policy {
     /// Compiles a document and the directory that goes with it, as one version of their tenant's policy.
     #[must_use]
     pub fn compile_beside(document: &Document, directory: Directory, version: u64) -> Self {
-        Self { version, rulebook: Arc::new(compile::compile(document)), directory, people: People::default() }
+        let rulebook = Arc::new(compile::compile(document));
+        Self { version, enabled: true, rulebook, directory, people: People::default() }
+    }
+
+    /// The same, of a tenant that is enabled or not.
+    #[must_use]
+    pub fn with_enabled(self, enabled: bool) -> Self {
+        Self { enabled, ..self }
     }
 
     /// The version that follows when only the directory changes.
@@ -83,6 +92,7 @@ impl Policy {
     pub fn with_changes(&self, changes: &[Change], version: u64) -> Self {
         Self {
             version,
+            enabled: self.enabled,
             rulebook: Arc::clone(&self.rulebook),
             directory: self.directory.with(changes),
             people: self.people.without_changed(changes),
@@ -105,6 +115,12 @@ impl Policy {
     #[must_use]
     pub fn tenant(&self) -> &Name {
         &self.rulebook.tenant
+    }
+
+    /// Whether anybody may do anything in the tenant.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
     }
 
     /// What becomes of a tool or an endpoint that no entry names.
@@ -217,6 +233,7 @@ impl Policy {
             || stage.roles.iter().any(|role| found.has_role(role))
             || stage.departments.iter().any(|department| found.is_in(department));
         named
+            && self.enabled
             && found.is_enabled()
             && found.kind() == UserKind::Human
             && self.effect_on(&found, DECIDE_KEY, Code::Use) == Some(Effect::Allow)

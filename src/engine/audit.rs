@@ -220,5 +220,5 @@ pub(super) async fn beside<T: Send + 'static>(
 ) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|error| StoreError::Unavailable(format!("work on the audit log was cut short: {error}")))
+        .map_err(|error| StoreError::Unavailable(format!("work on another thread was cut short: {error}")))
 }

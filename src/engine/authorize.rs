@@ -377,6 +377,7 @@ pub(crate) fn policy_message(asked: &Asked, verdict: &Verdict) -> String {
     match verdict.reason {
         VerdictReason::Allowed => "the policy allows it".into(),
         VerdictReason::ApprovalRequired => "a human must approve it".into(),
+        VerdictReason::TenantDisabled => "the tenant is disabled".into(),
         VerdictReason::UnknownUser => format!("`{user}` is no user of the policy"),
         VerdictReason::UserDisabled => format!("the user `{user}` is disabled"),
         VerdictReason::UnknownTool => format!("no policy names the tool `{tool}` of the server `{server}`"),

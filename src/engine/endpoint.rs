@@ -272,6 +272,7 @@ fn message(asked: &Asked, verdict: &EndpointVerdict) -> String {
         EndpointReason::Administrator => {
             format!("no endpoint policy names `{shown}`, and `{user}` is an administrator")
         }
+        EndpointReason::TenantDisabled => "the tenant is disabled".into(),
         EndpointReason::UnknownUser => format!("`{user}` is no user of the policy"),
         EndpointReason::UserDisabled => format!("the user `{user}` is disabled"),
         EndpointReason::MethodInvalid | EndpointReason::PathInvalid => {

@@ -82,7 +82,7 @@ impl Engine {
         let policy = self.admit(caller, Rpc::ApplyPolicy).await?;
         self.check_length(&new.document)?;
         let (before, document) = (Arc::clone(&policy), new.document.clone());
-        let first = self.costly(move || Next::of_document(&before, &document)).await?;
+        let first = self.costly.run(move |_| Next::of_document(&before, &document)).await?;
         let request = Asked {
             expected_version: new.expected_version,
             dry_run: new.dry_run,

@@ -44,7 +44,7 @@ rpcs! {
         ChangeDirectory, ListUsers, ListDepartments, ExplainEndpoint, SimulatePolicy,
     }
     CredentialService { CreateToken, ListTokens, RevokeToken }
-    TenantService { CreateTenant, ListTenants }
+    TenantService { CreateTenant, UpdateTenant, ListTenants }
 }
 
 #[cfg(test)]

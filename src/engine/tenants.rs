@@ -1,4 +1,4 @@
-//! Tenants: the one an empty database starts with, and further ones.
+//! Tenants: the one an empty database starts with, and further ones, each enabled or not.
 //!
 //! Made by the service itself, offline or at its first start, or by a user of the tenant `default` who has the right
 //! [`TENANTS_KEY`] there. Nobody else learns which tenants there are.
@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    Caller, Engine, answers,
+    Caller, Engine, Work, answers,
     credentials::{self, Secret},
     error::{Error, Reason},
     fresh,
@@ -26,6 +26,8 @@ use crate::{
     },
     store::{self, Store, StoreError, Transaction},
 };
+
+pub use crate::store::TenantState;
 
 /// The key of the right to make and list tenants.
 pub const TENANTS_KEY: &str = "callgate.tenants";
@@ -125,13 +127,16 @@ pub struct WantedTenant {
     pub request_id: Option<RequestId>,
 }
 
-/// A tenant as a list shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TenantView {
-    /// Its name.
+/// A tenant to be enabled or disabled.
+#[derive(Debug, Clone, Serialize)]
+pub struct TenantChange {
+    /// Which.
     pub tenant: Name,
-    /// The version of its policy.
-    pub policy_version: u64,
+    /// Whether anybody may do anything in it.
+    pub enabled: bool,
+    /// So that a repeated request changes nothing.
+    #[serde(skip)]
+    pub request_id: Option<RequestId>,
 }
 
 impl Engine {
@@ -203,6 +208,51 @@ impl Engine {
         Ok((credential, is_new.then_some(secret)))
     }
 
+    /// Enables or disables a tenant: a version of its policy that is in force when this is acknowledged. What the
+    /// tenant has is kept.
+    ///
+    /// # Errors
+    /// `RPC_NOT_PERMITTED` without the right [`TENANTS_KEY`] in the tenant `default`, `FIELD_INVALID` for that
+    /// tenant itself, `NOT_FOUND`, `REQUEST_ID_REUSED`.
+    pub async fn update_tenant(
+        &self,
+        caller: &Arc<Caller>,
+        change: TenantChange,
+    ) -> Result<TenantState, Error> {
+        self.may_manage_tenants(caller, Rpc::UpdateTenant).await?;
+        if home().is_some_and(|home| home == change.tenant) {
+            let message = format!("is `{}`, where tenants are managed: it stays enabled", change.tenant);
+            return Err(Error::field("tenant", message));
+        }
+        let request = answers::request_key(change.request_id, &change)?;
+        let retention = self.limits.request_id_retention;
+        self.commit(
+            caller,
+            Rpc::UpdateTenant,
+            |policy| manages_tenants(policy, caller, Rpc::UpdateTenant),
+            move |mut work, may| {
+                let change = change.clone();
+                Box::pin(async move {
+                    may?;
+                    if let Some(state) = work.replay(Rpc::UpdateTenant, request, retention).await? {
+                        return Ok(state);
+                    }
+                    let state = work.tx.tenant(&change.tenant).await?;
+                    let mut state = state.ok_or_else(|| Error::not_found("tenant"))?;
+                    if state.enabled != change.enabled {
+                        state.enabled = change.enabled;
+                        state.policy_version = work.tx.next_policy_version(&state.tenant, None, None).await?;
+                        work.tx.set_tenant_enabled(&state.tenant, state.enabled).await?;
+                        record_change(&mut work, &state);
+                    }
+                    work.keep(Rpc::UpdateTenant, request, &state).await?;
+                    Ok(state)
+                })
+            },
+        )
+        .await
+    }
+
     /// Lists tenants by name.
     ///
     /// # Errors
@@ -212,15 +262,14 @@ impl Engine {
         &self,
         caller: &Arc<Caller>,
         page: PageToken,
-    ) -> Result<(Vec<TenantView>, String), Error> {
+    ) -> Result<(Vec<TenantState>, String), Error> {
         self.may_manage_tenants(caller, Rpc::ListTenants).await?;
         let names = self.store.tenants().await?;
         let page = self.page_of_names(&page, &(caller.tenant(), "tenants"))?;
         let (names, next_page_token) = page.cut(names.iter().collect());
         let mut tenants = vec![];
         for name in names {
-            let policy_version = self.store.versions(name).await?.policy;
-            tenants.push(TenantView { tenant: name.clone(), policy_version });
+            tenants.extend(self.store.tenant(name).await?);
         }
         Ok((tenants, next_page_token))
     }
@@ -233,6 +282,19 @@ impl Engine {
             Err(error) => Err(self.refuse(caller, rpc, error).await),
         }
     }
+}
+
+/// Records that a tenant was enabled or disabled: with the caller's tenant who did it, with the other that it was.
+fn record_change(work: &mut Work<'_>, state: &TenantState) {
+    let enabled = state.enabled.to_string();
+    let mut here = work.entry(Kind::TenantChanged);
+    here.details.insert("tenant".into(), state.tenant.to_string());
+    here.details.insert("enabled".into(), enabled.clone());
+    work.tx.append(here);
+    let mut there = Entry::new(Kind::TenantChanged, Some(state.tenant.clone()));
+    there.policy_version = Some(state.policy_version);
+    there.details.insert("enabled".into(), enabled);
+    work.tx.append(there);
 }
 
 /// Whether the caller is a user of the tenant `default` who has the right to manage tenants.

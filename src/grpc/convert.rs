@@ -159,6 +159,7 @@ pub(super) fn decision_reason(reason: DecisionReason) -> v1::DecisionReason {
     match reason {
         DecisionReason::Policy(VerdictReason::Allowed) => v1::DecisionReason::PolicyAllows,
         DecisionReason::Policy(VerdictReason::ApprovalRequired) => v1::DecisionReason::ApprovalRequired,
+        DecisionReason::Policy(VerdictReason::TenantDisabled) => v1::DecisionReason::TenantDisabled,
         DecisionReason::Policy(VerdictReason::UnknownUser) => v1::DecisionReason::UnknownUser,
         DecisionReason::Policy(VerdictReason::UserDisabled) => v1::DecisionReason::UserDisabled,
         DecisionReason::Policy(VerdictReason::UnknownTool) => v1::DecisionReason::UnknownTool,

@@ -4,7 +4,10 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{Shared, caller, convert, credential::token};
 use crate::{
-    engine::tenants::{TenantView, WantedTenant},
+    engine::{
+        error::Error,
+        tenants::{TenantChange, TenantState, WantedTenant},
+    },
     proto::v1::{self, tenant_service_server::TenantService},
 };
 
@@ -24,12 +27,26 @@ impl TenantService for Tenant {
             request_id: convert::request_id(&asked.request_id)?,
         };
         let (credential, secret) = self.0.engine.create_tenant(&caller, wanted).await?;
-        let made = TenantView { tenant: credential.tenant.clone(), policy_version: 1 };
+        let made = TenantState { tenant: credential.tenant.clone(), policy_version: 1, enabled: true };
         Ok(Response::new(v1::CreateTenantResponse {
             tenant: Some(tenant(&made)),
             token: Some(token(&credential)),
             secret: secret.map(|secret| secret.reveal().to_owned()).unwrap_or_default(),
         }))
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<v1::UpdateTenantRequest>,
+    ) -> Result<Response<v1::UpdateTenantResponse>, Status> {
+        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let change = TenantChange {
+            tenant: convert::name("tenant", &asked.tenant)?,
+            enabled: asked.enabled.ok_or_else(|| Error::field("enabled", "must be there"))?,
+            request_id: convert::request_id(&asked.request_id)?,
+        };
+        let changed = self.0.engine.update_tenant(&caller, change).await?;
+        Ok(Response::new(v1::UpdateTenantResponse { tenant: Some(tenant(&changed)) }))
     }
 
     async fn list_tenants(
@@ -44,6 +61,10 @@ impl TenantService for Tenant {
     }
 }
 
-fn tenant(view: &TenantView) -> v1::Tenant {
-    v1::Tenant { tenant: view.tenant.to_string(), policy_version: view.policy_version }
+fn tenant(state: &TenantState) -> v1::Tenant {
+    v1::Tenant {
+        tenant: state.tenant.to_string(),
+        policy_version: state.policy_version,
+        enabled: state.enabled,
+    }
 }

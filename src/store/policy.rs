@@ -1,5 +1,7 @@
 //! Versions of policies, as they are stored.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{name::Name, policy::directory::Change, time::Timestamp};
 
 /// A version of a tenant's policy, its directory apart.
@@ -15,6 +17,8 @@ pub struct StoredPolicy {
     pub change_time: Timestamp,
     /// Who made it; none for the service itself.
     pub changed_by: Option<Name>,
+    /// Whether the tenant is enabled in it.
+    pub enabled: bool,
 }
 
 /// A version of a tenant's policy, as far as it differs from an earlier one.
@@ -24,6 +28,17 @@ pub struct PolicyStep {
     pub policy: StoredPolicy,
     /// How its directory differs, in an order in which it can be applied.
     pub changes: Vec<Change>,
+}
+
+/// A tenant in the list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantState {
+    /// Its name.
+    pub tenant: Name,
+    /// The version of its policy.
+    pub policy_version: u64,
+    /// Whether anybody may do anything in it.
+    pub enabled: bool,
 }
 
 /// One version in the list of them.

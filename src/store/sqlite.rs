@@ -24,7 +24,7 @@ use self::{
 };
 use super::{
     ApprovalFilter, OnCommit, Operation, Page, PolicyStep, PolicyVersion, Store, StoreError, StoredPolicy,
-    Versions, options::Options,
+    TenantState, Versions, options::Options,
 };
 use crate::{
     clock::Clock,
@@ -176,6 +176,10 @@ impl Store for SqliteStore {
 
     async fn tenants(&self) -> Result<Vec<Name>, StoreError> {
         self.reader.tenants().await
+    }
+
+    async fn tenant(&self, tenant: &Name) -> Result<Option<TenantState>, StoreError> {
+        self.reader.tenant(tenant).await
     }
 
     async fn versions(&self, tenant: &Name) -> Result<Versions, StoreError> {

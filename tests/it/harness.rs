@@ -154,23 +154,28 @@ impl Service {
 
     /// Every entry of the tenant, oldest first.
     pub async fn entries(&self) -> Vec<AuditEntry> {
-        let (mut entries, mut page_token) = (vec![], String::new());
-        loop {
-            let request =
-                AuditQueryRequest { oldest_first: true, page_size: 500, page_token, ..Default::default() };
-            let page = self.admin().audit().audit_query(request).await.unwrap().into_inner();
-            entries.extend(page.entries);
-            if page.next_page_token.is_empty() {
-                return entries;
-            }
-            page_token = page.next_page_token;
-        }
+        entries(&self.admin()).await
     }
 
     /// The kinds of the entries about an approval, oldest first.
     pub async fn kinds_of(&self, approval: &str) -> Vec<AuditKind> {
         let entries = self.entries().await;
         entries.iter().filter(|entry| entry.approval_id == approval).map(AuditEntry::kind).collect()
+    }
+}
+
+/// Every entry of an auditor's tenant, oldest first.
+pub async fn entries(by: &Client) -> Vec<AuditEntry> {
+    let (mut entries, mut page_token) = (vec![], String::new());
+    loop {
+        let request =
+            AuditQueryRequest { oldest_first: true, page_size: 500, page_token, ..Default::default() };
+        let page = by.audit().audit_query(request).await.unwrap().into_inner();
+        entries.extend(page.entries);
+        if page.next_page_token.is_empty() {
+            return entries;
+        }
+        page_token = page.next_page_token;
     }
 }
 

@@ -214,6 +214,19 @@ async fn a_simulation_needs_a_policy_that_is_good_and_the_right_to_it() {
 }
 
 #[tokio::test]
+async fn a_simulation_takes_a_place_among_the_streams() {
+    let service = Service::with(|config| config.stream.max = 1).await;
+    let admin = service.admin();
+    assert!(simulate(&admin, draft(&edited(&[]))).await.is_ok());
+    let (_wait, _) = open(&service.gate(), "dev_user", "write_file", "{}").await;
+    refused(
+        &simulate(&admin, draft(&edited(&[]))).await.unwrap_err(),
+        Code::ResourceExhausted,
+        "TOO_MANY_STREAMS",
+    );
+}
+
+#[tokio::test]
 async fn two_tenants_with_equal_names_never_meet() {
     let (service, other_admin, other_gate) = Service::with_other_tenant().await;
     authorize(&service.gate(), "dev_user", "read_file", r#"{"path":"/etc/a"}"#).await;

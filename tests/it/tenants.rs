@@ -1,5 +1,7 @@
 //! Tenants that are made and listed through a server.
 
+mod disabled;
+
 use std::process::Command;
 
 use callgate::{

@@ -57,6 +57,8 @@ pub enum Kind {
     OutcomeResolved,
     /// A tenant was made.
     TenantCreated,
+    /// A tenant was enabled or disabled.
+    TenantChanged,
     /// The service time was reset to the clock.
     ClockAccepted,
     /// An approver passed a right on for a time.
@@ -75,7 +77,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::ToolAllowed,
         Self::ToolDenied,
         Self::ToolHeld,
@@ -102,6 +104,7 @@ impl Kind {
         Self::RpcDenied,
         Self::OutcomeResolved,
         Self::TenantCreated,
+        Self::TenantChanged,
         Self::ClockAccepted,
         Self::DelegationCreated,
         Self::DelegationDeleted,
@@ -141,6 +144,7 @@ impl Kind {
             Self::RpcDenied => "RPC_DENIED",
             Self::OutcomeResolved => "OUTCOME_RESOLVED",
             Self::TenantCreated => "TENANT_CREATED",
+            Self::TenantChanged => "TENANT_CHANGED",
             Self::ClockAccepted => "CLOCK_ACCEPTED",
             Self::DelegationCreated => "DELEGATION_CREATED",
             Self::DelegationDeleted => "DELEGATION_DELETED",

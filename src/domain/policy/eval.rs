@@ -23,7 +23,7 @@ use crate::domain::{
 };
 
 /// The sensitivity of a tool that no entry names.
-const UNNAMED_SENSITIVITY: Sensitivity = Sensitivity::High;
+pub(super) const UNNAMED_SENSITIVITY: Sensitivity = Sensitivity::High;
 
 /// A tool call that somebody wants to make.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +69,8 @@ pub enum VerdictReason {
     Allowed,
     /// A permission allows it, and its sensitivity needs humans.
     ApprovalRequired,
+    /// The tenant is disabled.
+    TenantDisabled,
     /// The policy has no such user.
     UnknownUser,
     /// The user is disabled.
@@ -92,7 +94,8 @@ impl VerdictReason {
         match self {
             Self::Allowed => Decision::Allow,
             Self::ApprovalRequired => Decision::ApprovalRequired,
-            Self::UnknownUser
+            Self::TenantDisabled
+            | Self::UnknownUser
             | Self::UserDisabled
             | Self::UnknownTool
             | Self::PermissionDenied
@@ -108,6 +111,7 @@ impl VerdictReason {
         match self {
             Self::Allowed => "ALLOWED",
             Self::ApprovalRequired => "APPROVAL_REQUIRED",
+            Self::TenantDisabled => "TENANT_DISABLED",
             Self::UnknownUser => "UNKNOWN_USER",
             Self::UserDisabled => "USER_DISABLED",
             Self::UnknownTool => "UNKNOWN_TOOL",
@@ -162,7 +166,7 @@ pub struct Explanation {
 pub enum Permit {
     /// It may.
     Granted,
-    /// It may not: `UnknownUser`, `UserDisabled`, `PermissionDenied` or `PermissionMissing`.
+    /// It may not: `TenantDisabled`, `UnknownUser`, `UserDisabled`, `PermissionDenied` or `PermissionMissing`.
     Refused(VerdictReason),
 }
 
@@ -202,7 +206,7 @@ pub fn findings<'p>(policy: &'p Policy, question: &Question<'_>) -> Vec<(&'p Rul
     let Some(user) = found.as_deref() else { return Vec::new() };
     let rules = policy.rules().about(question.server, question.tool);
     question.arguments.with(None, |arguments| {
-        let facts = Facts { redacted: true, ..facts(policy, user, question, arguments) };
+        let facts = facts(policy, user, question, arguments).recorded();
         rules.iter().map(|rule| (*rule, rule.finding(&facts))).collect()
     })
 }
@@ -264,7 +268,7 @@ pub fn explain(policy: &Policy, question: &Question<'_>) -> Explanation {
 #[must_use]
 pub fn permits(policy: &Policy, user: &str, resource_key: &str, code: Code) -> Permit {
     let user = policy.user(user);
-    let user = match active(user.as_deref()) {
+    let user = match active(policy, user.as_deref()) {
         Ok(user) => user,
         Err(reason) => return Permit::Refused(reason),
     };
@@ -290,8 +294,9 @@ fn target(policy: &Policy, question: &Question<'_>) -> Target {
     }
 }
 
-fn active(user: Option<&User>) -> Result<&User, VerdictReason> {
+fn active<'p>(policy: &Policy, user: Option<&'p User>) -> Result<&'p User, VerdictReason> {
     match user {
+        _ if !policy.is_enabled() => Err(VerdictReason::TenantDisabled),
         None => Err(VerdictReason::UnknownUser),
         Some(user) if !user.is_enabled() => Err(VerdictReason::UserDisabled),
         Some(user) => Ok(user),
@@ -304,7 +309,7 @@ fn permitted<'p>(
     user: Option<&'p User>,
     target: &Target,
 ) -> Result<&'p User, VerdictReason> {
-    let user = active(user)?;
+    let user = active(policy, user)?;
     let relaxed = policy.mode() == Mode::Relax && user.is_administrator();
     match policy.effect_on(user, &target.key, target.code) {
         Some(Effect::Deny) => Err(VerdictReason::PermissionDenied),
@@ -342,7 +347,7 @@ fn ruling(
         let facts = facts(policy, user, question, arguments);
         match assumed {
             None => policy.rules().judge(&rules, &facts),
-            Some(assumed) => Ruling::assuming(&rules, &Facts { redacted: true, ..facts }, assumed),
+            Some(assumed) => Ruling::assuming(&rules, &facts.recorded(), assumed),
         }
     })
 }
@@ -374,8 +379,8 @@ fn facts<'f>(
 }
 
 impl Arguments<'_> {
-    /// Gives the arguments, read, at least those of these members. What can't be read would be a fault of ours:
-    /// `null` has no field that a rule asks for, so that every rule about the tool then matches.
+    /// Gives the arguments, read, at least those of these members. What was checked before can be read; should it
+    /// not be, it counts as `null`, which has no field: a rule that asks for one matches, unless it is optional.
     fn with<T>(&self, members: Option<Vec<&str>>, ask: impl FnOnce(&Value<'_>) -> T) -> T {
         match self {
             Self::Read(arguments) => ask(arguments),

@@ -6,7 +6,7 @@
 use super::{
     Policy,
     endpoint::eval::{EndpointExplanation, EndpointQuestion, EndpointReason},
-    eval::{Explanation, Question, VerdictReason},
+    eval::{Explanation, Question, UNNAMED_SENSITIVITY, VerdictReason},
     fault::quote,
     resource::{Code, Effect},
     rule::{self, explain::Explained},
@@ -23,6 +23,7 @@ pub fn for_tool(policy: &Policy, question: &Question<'_>, explanation: &Explanat
     let (user, verdict) = (question.user, &explanation.verdict);
     let (key, code) = (&*verdict.resource_key, verdict.permission_code);
     match verdict.reason {
+        VerdictReason::TenantDisabled => vec![tenant_enabled()],
         VerdictReason::UnknownUser => vec![unknown(user)],
         VerdictReason::UserDisabled => vec![disabled(user)],
         VerdictReason::UnknownTool => vec![format!(
@@ -46,18 +47,30 @@ pub fn for_tool(policy: &Policy, question: &Question<'_>, explanation: &Explanat
             let mut told: Vec<String> = stages
                 .map(|stage| format!("{} approving in the stage {}", people(stage.count), quote(&stage.name)))
                 .collect();
-            told.extend(raising(&explanation.rules));
+            let own = policy.tool(question.server, question.tool).map(|tool| tool.sensitivity);
+            if own.unwrap_or(UNNAMED_SENSITIVITY) < verdict.sensitivity {
+                told.extend(raising(&explanation.rules, verdict.sensitivity));
+            }
             told.push(above(verdict.sensitivity));
             told
         }
-        VerdictReason::Allowed => vec![
-            format!("DENY {} {} in any role of {}", code.as_str(), quote(key), quote(user)),
-            format!(
-                "a sensitivity of {} or more for the tool, or a `threshold` of {} or less: humans would be asked",
+        VerdictReason::Allowed => {
+            let mut told =
+                vec![format!("DENY {} {} in any role of {}", code.as_str(), quote(key), quote(user))];
+            let is_administrator = policy.user(user).is_some_and(|user| user.is_administrator());
+            let outcome = match (policy.workflow(), is_administrator) {
+                (true, _) => "humans would be asked",
+                (false, false) => "it would be denied, as no human is asked with `workflow: false`",
+                // Nobody asks about an administrator then.
+                (false, true) => return told,
+            };
+            told.push(format!(
+                "a sensitivity of {} or more for the tool, or a `threshold` of {} or less: {outcome}",
                 policy.threshold().as_str(),
                 verdict.sensitivity.as_str()
-            ),
-        ],
+            ));
+            told
+        }
     }
 }
 
@@ -70,6 +83,7 @@ pub fn for_endpoint(
 ) -> Vec<String> {
     let (user, verdict) = (question.user, &explanation.verdict);
     match verdict.reason {
+        EndpointReason::TenantDisabled => vec![tenant_enabled()],
         EndpointReason::UnknownUser => vec![unknown(user)],
         EndpointReason::UserDisabled => vec![disabled(user)],
         EndpointReason::MethodInvalid | EndpointReason::PathInvalid => {
@@ -101,6 +115,10 @@ pub fn for_endpoint(
             vec!["`mode: STRICT`, or an entry of `endpoints` that names it".to_owned()]
         }
     }
+}
+
+fn tenant_enabled() -> String {
+    "the tenant being enabled, by an operator of the server".to_owned()
 }
 
 fn unknown(user: &str) -> String {
@@ -159,11 +177,11 @@ fn without_rules(rules: &[Explained]) -> Vec<String> {
     denying.map(|rule| format!("a call that the rule {} doesn't match", quote(&rule.rule))).collect()
 }
 
-/// Every rule that raises the sensitivity.
-fn raising(rules: &[Explained]) -> impl Iterator<Item = String> {
+/// Every rule that raises the sensitivity to what it is.
+fn raising(rules: &[Explained], to: Sensitivity) -> impl Iterator<Item = String> {
     let raising = rules
         .iter()
-        .filter(|rule| rule.effect != rule::Effect::Deny && rule.truth.is_match() && !rule.shadow);
+        .filter(move |rule| rule.effect == rule::Effect::Raise(to) && rule.truth.is_match() && !rule.shadow);
     raising.map(|rule| format!("a call that the rule {} doesn't raise", quote(&rule.rule)))
 }
 
@@ -198,7 +216,11 @@ stages: [{ name: review, sensitivities: [HIGH, CRITICAL], roles: [admin], count:
 ";
 
     fn told(user: &str, tool: &str, arguments: &str) -> Vec<String> {
-        let policy = Policy::compile(&Document::parse(POLICY).unwrap(), 1);
+        told_by(POLICY, user, tool, arguments)
+    }
+
+    fn told_by(document: &str, user: &str, tool: &str, arguments: &str) -> Vec<String> {
+        let policy = Policy::compile(&Document::parse(document).unwrap(), 1);
         let arguments = Arguments::Canonical(arguments);
         let time = Timestamp::from_micros(0);
         let question = Question { user, agent: None, server: "fs", tool, arguments, time };
@@ -228,6 +250,29 @@ stages: [{ name: review, sensitivities: [HIGH, CRITICAL], roles: [admin], count:
             ]
         );
         assert_eq!(told("ann", "read", "{}")[0], "DENY EXECUTE `tool.read` in any role of `ann`");
+        assert!(told("ann", "read", "{}")[1].ends_with(": humans would be asked"));
+    }
+
+    #[test]
+    fn nothing_is_told_that_would_change_nothing() {
+        // Without the rule, the tool is as sensitive by itself.
+        let higher =
+            POLICY.replace("names: [read, rm], sensitivity: LOW", "names: [read, rm], sensitivity: CRITICAL");
+        let told = |document: &str, user: &str, arguments: &str| told_by(document, user, "read", arguments);
+        assert!(!told(&higher, "ann", r#"{"n":3}"#).iter().any(|line| line.contains("`odd`")));
+        // Two rules raise, one of them further.
+        let further = POLICY.replace("stages:", "  - { name: further, tools: [{ server: fs, names: [read] }], when: { at: /n, equals: 3, optional: true }, raise: CRITICAL, message: m }\nstages:");
+        let lines = told(&further, "ann", r#"{"n":3}"#);
+        assert!(lines.iter().any(|line| line.contains("`further`")), "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("`odd`")), "{lines:?}");
+        // Nobody asks humans.
+        let off = format!("{POLICY}workflow: false\n");
+        assert!(
+            told(&off, "ann", "{}")[1]
+                .ends_with(": it would be denied, as no human is asked with `workflow: false`")
+        );
+        let administrator = off.replace("dev: { permissions", "dev: { administrator: true, permissions");
+        assert_eq!(told(&administrator, "ann", "{}").len(), 1);
     }
 
     #[test]

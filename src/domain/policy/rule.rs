@@ -18,6 +18,7 @@ pub mod read;
 pub mod ruling;
 #[cfg(test)]
 pub(super) mod schema;
+mod search;
 pub mod selector;
 mod survey;
 mod template;

@@ -58,7 +58,7 @@ impl Engine {
         let before = self.side(caller, &in_force, before).await?;
         let after = self.side(caller, &in_force, after).await?;
         let versions = (before.version(), after.version());
-        let difference = self.costly(move || compare(&before, &after)).await?;
+        let difference = self.costly.run(move |_| compare(&before, &after)).await?;
         Ok(Compared { before: versions.0, after: versions.1, difference })
     }
 
@@ -81,7 +81,7 @@ impl Engine {
             Side::Draft(text) => {
                 self.check_length(&text)?;
                 let in_force = Arc::clone(in_force);
-                self.costly(move || draft(&in_force, &text)).await?
+                self.costly.run(move |_| draft(&in_force, &text)).await?
             }
         }
     }

@@ -194,10 +194,11 @@ impl Simulation {
             let Found { records, next } = self.page(left.min(PAGE_CALLS), place).await?;
             let sides = Arc::clone(&self.sides);
             // Rules may take milliseconds for each call.
-            let judge = move || -> Vec<Judged> {
-                records.into_iter().map(|record| Judged::of(record, &sides)).collect()
+            let judge = move |unwanted: &CancellationToken| -> Vec<Judged> {
+                let wanted = records.into_iter().take_while(|_| !unwanted.is_cancelled());
+                wanted.map(|record| Judged::of(record, &sides)).collect()
             };
-            let judged = self.engine.costly(judge).await?;
+            let judged = self.engine.costly.run(judge).await?;
             for one in judged {
                 progress.calls += 1;
                 progress.oldest = Some(one.record.time);
@@ -210,8 +211,8 @@ impl Simulation {
             self.send(out, told, again).await?;
         };
         let sides = Arc::clone(&self.sides);
-        let remark = move || analysis::remarks(sides.simulated.rules().all());
-        let remarks = self.engine.costly(remark).await?.iter().map(ToString::to_string).collect();
+        let remark = move |_: &CancellationToken| analysis::remarks(sides.simulated.rules().all());
+        let remarks = self.engine.costly.run(remark).await?.iter().map(ToString::to_string).collect();
         progress.end = Some(tally.end(complete, &self.sides.simulated, remarks));
         self.send(out, progress, again).await
     }
@@ -350,3 +351,6 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,8 @@ pub(crate) async fn load(
         // Only a database that was put back has an earlier one.
         Some(_) if stored.version < since => Box::pin(load(store, tenant, None, version)).await,
         Some(known) if stored.document_version <= since => {
-            Ok(Some(Arc::new(known.with_changes(&step.changes, stored.version))))
+            let next = known.with_changes(&step.changes, stored.version);
+            Ok(Some(Arc::new(next.with_enabled(stored.enabled))))
         }
         known => {
             let before = known.map(|known| known.directory().clone()).unwrap_or_default();
@@ -57,7 +58,7 @@ fn compile(tenant: &Name, stored: &StoredPolicy, directory: Directory) -> Result
         row: format!("{tenant}/{}", stored.document_version),
         fault: faults.first().map(ToString::to_string).unwrap_or_default(),
     })?;
-    Ok(Policy::compile_beside(&document, directory, stored.version))
+    Ok(Policy::compile_beside(&document, directory, stored.version).with_enabled(stored.enabled))
 }
 
 /// One page of a tenant's versions, newest first.

@@ -1,48 +1,16 @@
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio_stream::StreamExt as _;
 
 use super::{course::until_beat, *};
 use crate::{
-    clock::{Clock, ManualClock},
-    config::{Config, SettingsArgs},
     domain::approval::{StateName, Subject, Verdict},
-    engine::{asked::ToolRequest, decide::Ballot, query::ApprovalRef, request::ApprovalRequest},
-    server::Server,
+    engine::{
+        asked::ToolRequest, decide::Ballot, direct::Direct, query::ApprovalRef, request::ApprovalRequest,
+    },
 };
 
-const START: i64 = 1_795_000_000_000_000;
-
-/// A server whose use cases are called without the wire.
-struct Direct {
-    engine: Arc<Engine>,
-    gate: Arc<Caller>,
-    admin: Arc<Caller>,
-    _server: Server,
-    folder: Arc<TempDir>,
-}
-
 impl Direct {
-    async fn start() -> Self {
-        Self::on(Arc::new(tempfile::tempdir().unwrap())).await
-    }
-
-    /// One more on the same data directory.
-    async fn on(folder: Arc<TempDir>) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_micros(START)));
-        let mut config = Config::load(&SettingsArgs::default(), []).unwrap();
-        config.server.data_dir = folder.path().join("data");
-        config.server.listen = "127.0.0.1:0".parse().unwrap();
-        config.store.disk_reserve = 0;
-        let data = config.server.data_dir.clone();
-        let server = Server::start(config, clock).await.unwrap();
-        let engine = Arc::clone(server.engine());
-        let gate = caller(&engine, &data.join("gate.token")).await;
-        let admin = caller(&engine, &data.join("admin_user.token")).await;
-        Self { engine, gate, admin, _server: server, folder }
-    }
-
     async fn request(&self) -> Requested {
         let subject = Subject { user: Name::new("dev_user").unwrap(), agent: None, session: None };
         let call = ToolRequest {
@@ -88,11 +56,6 @@ impl Direct {
         };
         tokio::join!(watch.follow(out, None, stopping), reading).1
     }
-}
-
-async fn caller(engine: &Engine, token: &Path) -> Arc<Caller> {
-    let token = std::fs::read_to_string(token).unwrap();
-    engine.authenticate(Some(token.trim()), &"a test".into()).await.unwrap()
 }
 
 #[tokio::test]

@@ -66,6 +66,7 @@ pub(super) fn reason(reason: EndpointReason) -> v1::EndpointReason {
     match reason {
         EndpointReason::PolicyPermits => v1::EndpointReason::PolicyPermits,
         EndpointReason::Administrator => v1::EndpointReason::Administrator,
+        EndpointReason::TenantDisabled => v1::EndpointReason::TenantDisabled,
         EndpointReason::UnknownUser => v1::EndpointReason::UnknownUser,
         EndpointReason::UserDisabled => v1::EndpointReason::UserDisabled,
         EndpointReason::MethodInvalid => v1::EndpointReason::MethodInvalid,

@@ -18,7 +18,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        ApprovalFilter, Page, PolicyStep, PolicyVersion, StoreError, StoredPolicy, Versions,
+        ApprovalFilter, Page, PolicyStep, PolicyVersion, StoreError, StoredPolicy, TenantState, Versions,
         options::Options,
         row::{EventRow, Row},
     },
@@ -73,6 +73,11 @@ impl Reader {
     pub(super) async fn tenants(&self) -> Result<Vec<Name>, StoreError> {
         let mut connection = self.connection().await?;
         Ok(tenants::all(&mut connection).await?)
+    }
+
+    pub(super) async fn tenant(&self, tenant: &Name) -> Result<Option<TenantState>, StoreError> {
+        let mut connection = self.connection().await?;
+        Ok(tenants::state(&mut connection, tenant).await?)
     }
 
     pub(super) async fn versions(&self, tenant: &Name) -> Result<Versions, StoreError> {

@@ -8,7 +8,9 @@ use super::{
 };
 use crate::{
     domain::{name::Name, policy::directory::Change, time::Timestamp},
-    store::{Belonging, PolicyStep, PolicyVersion, StoreError, StoredPolicy, Versions, row::Row},
+    store::{
+        Belonging, PolicyStep, PolicyVersion, StoreError, StoredPolicy, TenantState, Versions, row::Row,
+    },
 };
 
 /// The versions of a tenant that was only just made.
@@ -41,9 +43,9 @@ pub(super) async fn policy(
     tenant: &Name,
     version: Option<i64>,
 ) -> Result<Option<StoredPolicy>, Fault> {
-    let row: Option<(String, i64, i64, i64, Option<String>)> = sqlx::query_as(
+    let row: Option<(String, i64, i64, i64, Option<String>, bool)> = sqlx::query_as(
         "SELECT policies.document, policy_versions.version, policy_versions.document_version,
-         policy_versions.change_time, policy_versions.changed_by
+         policy_versions.change_time, policy_versions.changed_by, policy_versions.enabled
          FROM tenants
          JOIN policy_versions ON policy_versions.tenant = tenants.tenant
          AND policy_versions.version = coalesce(?2, tenants.policy_version)
@@ -55,7 +57,9 @@ pub(super) async fn policy(
     .bind(version)
     .fetch_optional(connection)
     .await?;
-    let Some((document, version, document_version, change_time, changed_by)) = row else { return Ok(None) };
+    let Some((document, version, document_version, change_time, changed_by, enabled)) = row else {
+        return Ok(None);
+    };
     let at = Row::new("policy_versions", format!("{tenant}/{version}"));
     Ok(Some(StoredPolicy {
         document,
@@ -63,7 +67,43 @@ pub(super) async fn policy(
         document_version: at.number("document_version", document_version)?,
         change_time: Timestamp::from_micros(change_time),
         changed_by: at.name_or_none("changed_by", changed_by.as_deref())?,
+        enabled,
     }))
+}
+
+/// Reads what holds of a tenant.
+pub(super) async fn state(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+) -> Result<Option<TenantState>, Fault> {
+    let row: Option<(i64, bool)> = sqlx::query_as(
+        "SELECT version, enabled FROM tenants
+         JOIN policy_versions ON policy_versions.tenant = tenants.tenant AND version = policy_version
+         WHERE tenants.tenant = ?1",
+    )
+    .bind(tenant.as_str())
+    .fetch_optional(connection)
+    .await?;
+    let Some((version, enabled)) = row else { return Ok(None) };
+    let policy_version = Row::new("tenants", tenant.to_string()).number("policy_version", version)?;
+    Ok(Some(TenantState { tenant: tenant.clone(), policy_version, enabled }))
+}
+
+/// Writes whether a tenant is enabled, as part of the version in force.
+pub(super) async fn set_enabled(
+    connection: &mut SqliteConnection,
+    tenant: &Name,
+    enabled: bool,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE policy_versions SET enabled = ?2
+         WHERE tenant = ?1 AND version = (SELECT policy_version FROM tenants WHERE tenant = ?1)",
+    )
+    .bind(tenant.as_str())
+    .bind(enabled)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Reads a version, or the one in force, as far as it differs from an earlier one.
@@ -158,9 +198,11 @@ async fn insert_version(
     (tenant, version, document_version): (&Name, i64, i64),
     (by, now): (Option<&Name>, Timestamp),
 ) -> Result<(), Fault> {
+    // Whether the tenant is enabled stays as it was.
     sqlx::query(
-        "INSERT INTO policy_versions (tenant, version, document_version, change_time, changed_by)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO policy_versions (tenant, version, document_version, change_time, changed_by, enabled)
+         VALUES (?1, ?2, ?3, ?4, ?5, coalesce(
+             (SELECT enabled FROM policy_versions WHERE tenant = ?1 AND version = ?2 - 1), 1))",
     )
     .bind(tenant.as_str())
     .bind(version)

@@ -29,7 +29,7 @@ use crate::{
         principal::Credential,
         time::Timestamp,
     },
-    store::{Answer, AnswerKey, Belonging, Counts, StoreError, Through, Transaction, Versions},
+    store::{Answer, AnswerKey, Belonging, Counts, StoreError, TenantState, Through, Transaction, Versions},
 };
 
 /// An operation under way.
@@ -187,6 +187,16 @@ impl Transaction for Unit<'_> {
         versions.policy = self.note_written(begun)?;
         self.part.versions.insert(tenant.clone(), versions);
         Ok(versions.policy)
+    }
+
+    async fn tenant(&mut self, tenant: &Name) -> Result<Option<TenantState>, StoreError> {
+        let read = tenants::state(self.reading(), tenant).await;
+        self.note(read)
+    }
+
+    async fn set_tenant_enabled(&mut self, tenant: &Name, enabled: bool) -> Result<(), StoreError> {
+        let written = tenants::set_enabled(self.writing().await?, tenant, enabled).await;
+        self.note_written(written)
     }
 
     async fn change_directory(

@@ -34,6 +34,7 @@ pub async fn a_tenant_is_made_once_and_its_policy_rises(database: &Database) {
         document_version: 2,
         change_time: at(1),
         changed_by: Some(name("ann")),
+        enabled: true,
     };
     assert_eq!(opened.store.policy(&tenant).await.unwrap(), Some(policy));
     opened.tenant("aaa").await;

@@ -66,6 +66,8 @@ pub enum EndpointReason {
     PolicyPermits,
     /// No entry names it; the mode is RELAX, and the user an administrator.
     Administrator,
+    /// The tenant is disabled.
+    TenantDisabled,
     /// The policy has no such user.
     UnknownUser,
     /// The user is disabled.
@@ -88,9 +90,10 @@ pub enum EndpointReason {
 
 impl EndpointReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::PolicyPermits,
         Self::Administrator,
+        Self::TenantDisabled,
         Self::UnknownUser,
         Self::UserDisabled,
         Self::MethodInvalid,
@@ -107,7 +110,8 @@ impl EndpointReason {
     pub fn decision(self) -> EndpointDecision {
         match self {
             Self::PolicyPermits | Self::Administrator => EndpointDecision::Permit,
-            Self::UnknownUser
+            Self::TenantDisabled
+            | Self::UnknownUser
             | Self::UserDisabled
             | Self::MethodInvalid
             | Self::PathInvalid
@@ -125,6 +129,7 @@ impl EndpointReason {
         match self {
             Self::PolicyPermits => "POLICY_PERMITS",
             Self::Administrator => "ADMINISTRATOR",
+            Self::TenantDisabled => "TENANT_DISABLED",
             Self::UnknownUser => "UNKNOWN_USER",
             Self::UserDisabled => "USER_DISABLED",
             Self::MethodInvalid => "METHOD_INVALID",
@@ -239,7 +244,7 @@ pub fn endpoint_findings<'p>(
 ) -> Vec<(&'p Rule, Finding)> {
     let verdict = evaluate_endpoint(policy, question);
     let ask = |rules: &[&'p Rule], facts: &Facts<'_>| {
-        let facts = Facts { redacted: true, ..*facts };
+        let facts = facts.recorded();
         rules.iter().map(|rule| (*rule, rule.finding(&facts))).collect()
     };
     let entry = verdict.entry.as_ref();
@@ -284,7 +289,7 @@ fn decide(policy: &Policy, question: &EndpointQuestion<'_>, assumed: Option<Assu
                 verdict.reason = unnamed(policy, user);
             }
         }
-        Err(fault) => verdict.reason = inactive(user).unwrap_or_else(|| unreadable(fault)),
+        Err(fault) => verdict.reason = inactive(policy, user).unwrap_or_else(|| unreadable(fault)),
     }
     verdict.decision = verdict.reason.decision();
     verdict
@@ -328,7 +333,7 @@ fn ruling(
     }
     with_rules(policy, question, &judgement.entry, |rules, facts| match assumed {
         None => policy.rules().judge(rules, facts),
-        Some(assumed) => Ruling::assuming(rules, &Facts { redacted: true, ..*facts }, assumed),
+        Some(assumed) => Ruling::assuming(rules, &facts.recorded(), assumed),
     })?
 }
 
@@ -368,7 +373,7 @@ fn judge(policy: &Policy, user: Option<&User>, entry: &Arc<EndpointEntry>, endpo
         effect: active.and_then(|user| policy.effect_on(user, &requirement.resource, requirement.code)),
     };
     let checks: Vec<Check> = entry.requires.iter().map(check).collect();
-    let reason = if let Some(reason) = inactive(user) {
+    let reason = if let Some(reason) = inactive(policy, user) {
         reason
     } else if !entry.pattern.is_spelt_by(&endpoint.path) {
         EndpointReason::PathCase
@@ -384,7 +389,7 @@ fn judge(policy: &Policy, user: Option<&User>, entry: &Arc<EndpointEntry>, endpo
 
 /// What becomes of an endpoint that no entry names: the only difference between the modes.
 fn unnamed(policy: &Policy, user: Option<&User>) -> EndpointReason {
-    if let Some(reason) = inactive(user) {
+    if let Some(reason) = inactive(policy, user) {
         reason
     } else if policy.mode() == Mode::Relax && user.is_some_and(User::is_administrator) {
         EndpointReason::Administrator
@@ -394,8 +399,9 @@ fn unnamed(policy: &Policy, user: Option<&User>) -> EndpointReason {
 }
 
 /// Why a user may do nothing at all; `None` for one who may.
-fn inactive(user: Option<&User>) -> Option<EndpointReason> {
+fn inactive(policy: &Policy, user: Option<&User>) -> Option<EndpointReason> {
     match user {
+        _ if !policy.is_enabled() => Some(EndpointReason::TenantDisabled),
         None => Some(EndpointReason::UnknownUser),
         Some(user) if !user.is_enabled() => Some(EndpointReason::UserDisabled),
         Some(_) => None,

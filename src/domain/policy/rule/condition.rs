@@ -16,11 +16,7 @@ use super::{
     survey::Survey,
     truth::{Answer, Truth, Why, truth},
 };
-use crate::domain::{
-    json::Value,
-    policy::pattern::Pattern,
-    redact::{hides, looks_secret},
-};
+use crate::domain::{json::Value, policy::pattern::Pattern, redact::hides};
 
 /// The deepest that conditions nest: a lone leaf has depth 1.
 pub const DEPTH_MAX: usize = 8;
@@ -132,16 +128,23 @@ impl Condition {
     }
 
     /// Whether it holds, and if that isn't known, the fields that are to blame.
-    pub(super) fn blame<'c>(&'c self, facts: &Facts<'_>, unknown: &mut Vec<(&'c Field, Why)>) -> Truth {
+    pub(super) fn blame<'c>(
+        &'c self,
+        facts: &Facts<'_>,
+        survey: &Survey<'_, '_>,
+        unknown: &mut Vec<(&'c Field, Why)>,
+    ) -> Truth {
         let before = unknown.len();
         let mut of_each = |of: &'c [Self]| -> Vec<Truth> {
-            of.iter().map(|condition| condition.blame(facts, unknown)).collect()
+            of.iter().map(|condition| condition.blame(facts, survey, unknown)).collect()
         };
         let truth = match self {
             Self::All(of) => all(of_each(of)),
             Self::Any(of) => all(of_each(of).into_iter().map(Truth::negated)).negated(),
             Self::None(of) => all(of_each(of).into_iter().map(Truth::negated)),
-            Self::Field(field) => truth(field.answer(facts).inspect_err(|why| unknown.push((field, *why)))),
+            Self::Field(field) => {
+                truth(field.answer_by(facts, survey).inspect_err(|why| unknown.push((field, *why))))
+            }
             Self::Subject(_) | Self::Time(_) => self.truth(facts),
         };
         if truth != Truth::Unknown {
@@ -167,7 +170,7 @@ impl Field {
     /// Whether it is so, or why that can't be known.
     pub fn answer(&self, facts: &Facts<'_>) -> Answer {
         // Something may be hidden wherever it is looked for at any depth.
-        let is_open = facts.redacted && self.at.is_deep() && hides(facts.arguments, &[]);
+        let is_open = facts.redacted && self.at.is_deep();
         let mut so_far = if is_open { Err(Why::Redacted) } else { Ok(self.every) };
         self.at.walk(facts.arguments, &mut |found| match self.judge(&found, facts) {
             Some(answer) => self.join(&mut so_far, answer),
@@ -199,6 +202,8 @@ impl Field {
                 return ControlFlow::Break(());
             }
             Ok(_) => {}
+            // What the record hides could have decided, whatever else isn't known.
+            Err(Why::Redacted) => *so_far = Err(Why::Redacted),
             Err(why) => *so_far = so_far.and(Err(why)),
         }
         ControlFlow::Continue(())
@@ -207,7 +212,7 @@ impl Field {
     /// Whether one thing that was found is so; nothing for what is passed over: below a `**` at the end stands
     /// whatever there is, and nobody said of what kind.
     pub(super) fn judge(&self, found: &Found<'_, '_>, facts: &Facts<'_>) -> Option<Answer> {
-        if facts.redacted && self.is_hidden(found, facts) {
+        if facts.redacted && self.is_hidden(found) {
             return Some(Err(Why::Redacted));
         }
         match self.matcher.judge(found, facts) {
@@ -219,15 +224,15 @@ impl Field {
 }
 
 impl Field {
-    /// Whether the record may have had something else there.
-    fn is_hidden(&self, found: &Found<'_, '_>, facts: &Facts<'_>) -> bool {
+    /// Whether the record, which hides something, may have had something else there.
+    fn is_hidden(&self, found: &Found<'_, '_>) -> bool {
         match found {
             // At any depth it may stand in what is hidden.
-            Found::Missing => self.at.is_deep() && hides(facts.arguments, &[]),
+            Found::Missing => self.at.is_deep(),
             // What stands in place of a hidden value is a text.
             Found::Blocked(kind) => *kind == "string",
             Found::Value(..) if matches!(self.matcher, Matcher::Present | Matcher::Absent) => false,
-            Found::Value(value, trail) => trail.keys().any(looks_secret) || hides(value, &[]),
+            Found::Value(value, trail) => trail.is_secret() || hides(value, &[]),
         }
     }
 }

@@ -12,11 +12,7 @@ use super::{
     selector::{Found, Trail},
     truth::{Truth, truth},
 };
-use crate::domain::{
-    json::Value,
-    redact::{looks_secret, redacted},
-    render,
-};
+use crate::domain::{json::Value, redact::redacted, render};
 
 /// The most characters of a value that are shown.
 const VALUE_CHARS_MAX: usize = 120;
@@ -137,7 +133,7 @@ fn of_field(field: &Field, facts: &Facts<'_>, depth: usize) -> Operand {
 
 /// A value as an explanation shows it, with its place where that isn't said by the selector.
 fn shown(field: &Field, value: &Value<'_>, trail: &Trail<'_>) -> String {
-    let key = if field.matcher.hides_values() || trail.keys().any(looks_secret) { "secret" } else { "" };
+    let key = if field.matcher.hides_values() || trail.is_secret() { "secret" } else { "" };
     let wrapped = redacted(&Value::Object(vec![(Cow::Borrowed(key), value.clone())]), &[]);
     let text = wrapped.get(key).map(|value| render::one_line(value, VALUE_CHARS_MAX)).unwrap_or_default();
     if field.at.is_wild() { format!("{} = {text}", shown_text(&trail.pointer())) } else { text }

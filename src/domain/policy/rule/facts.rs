@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::truth::{Answer, Why};
-use crate::domain::{json::Value, name::Name, time::Timestamp};
+use crate::domain::{json::Value, name::Name, redact::hides, time::Timestamp};
 
 /// What a rule is judged over.
 #[derive(Debug, Clone, Copy)]
@@ -22,8 +22,16 @@ pub struct Facts<'a> {
     pub arguments: &'a Value<'a>,
     /// When it is asked.
     pub time: Timestamp,
-    /// Whether the arguments are those that the audit log kept: what is hidden in them is unknown then.
+    /// Whether something of the arguments is hidden, and unknown.
     pub redacted: bool,
+}
+
+impl Facts<'_> {
+    /// The same of a recorded call, whose arguments are as the audit log kept them.
+    #[must_use]
+    pub fn recorded(self) -> Self {
+        Self { redacted: hides(self.arguments, &[]), ..self }
+    }
 }
 
 /// A value of the subject's that a condition may compare with.

@@ -230,6 +230,11 @@ impl Matcher {
         }
     }
 
+    /// Whether it searches texts for regular expressions.
+    pub(super) fn is_regex(&self) -> bool {
+        matches!(self, Self::Regex(_))
+    }
+
     /// What it searches texts for, as regular expressions, if it is a search.
     pub(super) fn sought(&self) -> Vec<String> {
         match self {

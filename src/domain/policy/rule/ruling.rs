@@ -59,7 +59,7 @@ impl Rule {
         let truth = self.when.truth(facts);
         if truth == Truth::Unknown && facts.redacted {
             let mut blamed = Vec::new();
-            self.when.blame(facts, &mut blamed);
+            self.when.blame(facts, &Survey::none(facts.arguments), &mut blamed);
             if blamed.iter().any(|(_, why)| *why == Why::Redacted) {
                 return Finding::Hidden;
             }
@@ -100,31 +100,39 @@ impl Ruling {
     }
 
     pub(super) fn surveyed(rules: &[&Rule], facts: &Facts<'_>, survey: &Survey<'_, '_>) -> Option<Arc<Self>> {
-        Self::judged(rules, facts, |rule| rule.when.truth_by(facts, survey))
+        Self::judged(rules, facts, survey, |rule| rule.when.truth_by(facts, survey))
     }
 
     /// Judges a recorded call by rules, those that can't be judged for want of a whole record as it is assumed.
     #[must_use]
     pub fn assuming(rules: &[&Rule], facts: &Facts<'_>, assumed: Assumed<'_>) -> Option<Arc<Self>> {
-        Self::judged(rules, facts, |rule| match rule.finding(facts) {
+        Self::judged(rules, facts, &Survey::none(facts.arguments), |rule| match rule.finding(facts) {
             Finding::Known(truth) if !assumed.all => truth,
             _ => assumed.matching.contains(&rule.name).into(),
         })
     }
 
-    fn judged(rules: &[&Rule], facts: &Facts<'_>, truth: impl Fn(&Rule) -> Truth) -> Option<Arc<Self>> {
+    fn judged(
+        rules: &[&Rule],
+        facts: &Facts<'_>,
+        survey: &Survey<'_, '_>,
+        truth: impl Fn(&Rule) -> Truth,
+    ) -> Option<Arc<Self>> {
         let mut ruling = Self::default();
         for rule in rules {
             let truth = truth(rule);
             if truth.is_match() {
-                ruling.add(rule, truth == Truth::Unknown, facts);
+                let fault = match truth {
+                    Truth::Unknown => ruling.note_faults(rule, facts, survey),
+                    _ => None,
+                };
+                ruling.add(rule, truth == Truth::Unknown, fault);
             }
         }
         (!ruling.hits.is_empty()).then(|| Arc::new(ruling))
     }
 
-    fn add(&mut self, rule: &Rule, unknown: bool, facts: &Facts<'_>) {
-        let fault = if unknown { self.note_faults(rule, facts) } else { None };
+    fn add(&mut self, rule: &Rule, unknown: bool, fault: Option<String>) {
         if !rule.shadow {
             self.apply(rule, fault);
         }
@@ -151,9 +159,9 @@ impl Ruling {
     }
 
     /// Notes why a rule can't be judged, and gives the first reason.
-    fn note_faults(&mut self, rule: &Rule, facts: &Facts<'_>) -> Option<String> {
+    fn note_faults(&mut self, rule: &Rule, facts: &Facts<'_>, survey: &Survey<'_, '_>) -> Option<String> {
         let mut blamed = Vec::new();
-        rule.when.blame(facts, &mut blamed);
+        rule.when.blame(facts, survey, &mut blamed);
         let faults: Vec<String> = blamed.iter().map(|(field, why)| format!("{} {why}", field.at)).collect();
         let left = FAULTS_MAX.saturating_sub(self.faults.len());
         self.faults.extend(faults.iter().take(left).map(|fault| format!("{}: {fault}", rule.name)));

@@ -5,9 +5,9 @@
 //! walk meets each value at most once for each segment, so it is linear in the arguments; `**` may stand in a
 //! selector once. What comes after a `**` selects what is there: nothing is missing from any one place.
 
-use std::{fmt, ops::ControlFlow, sync::Arc};
+use std::{cell::OnceCell, fmt, ops::ControlFlow, sync::Arc};
 
-use crate::domain::json::Value;
+use crate::domain::{json::Value, redact::looks_secret};
 
 /// The most segments of a selector.
 pub const SEGMENTS_MAX: usize = 16;
@@ -52,10 +52,12 @@ pub enum SelectorError {
 }
 
 /// The way from the whole to a value, the last step first.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Trail<'t> {
     up: Option<&'t Trail<'t>>,
     step: Step<'t>,
+    /// Worked out once for all that stands below.
+    is_secret: OnceCell<bool>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -136,7 +138,7 @@ impl Selector {
 
     /// Shows everything that it selects, in order, until the visitor has seen enough.
     pub fn walk<'v>(&self, root: &'v Value<'v>, visit: Visit<'_, 'v>) {
-        let start = Trail::WHOLE;
+        let start = Trail::whole();
         // Only behind a `**` can nothing at all be found.
         let deep = self.segments.iter().position(|segment| *segment == Segment::Deep);
         if deep.is_none_or(|place| place + 1 == self.segments.len()) {
@@ -194,16 +196,15 @@ fn go<'v>(
     visit: Visit<'_, 'v>,
 ) -> ControlFlow<()> {
     let Some((segment, rest)) = segments.split_first() else { return visit(Found::Value(value, trail)) };
-    let below = |step| Trail { up: Some(trail), step };
     match segment {
         Segment::Key { name, index } => match child(value, name, *index) {
-            Ok((child, step)) => go(rest, child, &below(step), behind_deep, visit),
+            Ok((child, step)) => go(rest, child, &trail.below(step), behind_deep, visit),
             Err(_) if behind_deep => ControlFlow::Continue(()),
             Err(found) => visit(found),
         },
         Segment::Each => match value {
             Value::Array(_) | Value::Object(_) => {
-                each(value, |child, step| go(rest, child, &below(step), behind_deep, visit))
+                each(value, |child, step| go(rest, child, &trail.below(step), behind_deep, visit))
             }
             _ if behind_deep => ControlFlow::Continue(()),
             other => visit(Found::Blocked(other.kind())),
@@ -211,7 +212,7 @@ fn go<'v>(
         Segment::Deep if rest.is_empty() => everything(value, trail, visit),
         Segment::Deep => {
             go(rest, value, trail, true, visit)?;
-            each(value, |child, step| go(segments, child, &below(step), true, visit))
+            each(value, |child, step| go(segments, child, &trail.below(step), true, visit))
         }
     }
 }
@@ -219,7 +220,7 @@ fn go<'v>(
 /// Shows a value and all that is in it.
 fn everything<'v>(value: &'v Value<'v>, trail: &Trail<'_>, visit: Visit<'_, 'v>) -> ControlFlow<()> {
     visit(Found::Value(value, trail))?;
-    each(value, |child, step| everything(child, &Trail { up: Some(trail), step }, visit))
+    each(value, |child, step| everything(child, &trail.below(step), visit))
 }
 
 /// The member or element of that name, or what is there instead.
@@ -253,7 +254,14 @@ fn each<'v>(
 
 impl<'t> Trail<'t> {
     /// No way at all.
-    pub(super) const WHOLE: Self = Trail { up: None, step: Step::Whole };
+    pub(super) fn whole() -> Self {
+        Trail { up: None, step: Step::Whole, is_secret: OnceCell::new() }
+    }
+
+    /// One step further.
+    fn below<'b>(&'b self, step: Step<'b>) -> Trail<'b> {
+        Trail { up: Some(self), step, is_secret: OnceCell::new() }
+    }
 
     /// The key under which the value stands, if it is a member of an object.
     #[must_use]
@@ -261,9 +269,11 @@ impl<'t> Trail<'t> {
         if let Step::Key(key) = self.step { Some(key) } else { None }
     }
 
-    /// The keys on the way, the last first.
-    pub fn keys(&self) -> impl Iterator<Item = &'t str> {
-        std::iter::successors(Some(self), |trail| trail.up).filter_map(Trail::key)
+    /// Whether a key on the way looks like that of a secret.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        let look = || self.key().is_some_and(looks_secret) || self.up.is_some_and(Trail::is_secret);
+        *self.is_secret.get_or_init(look)
     }
 
     /// The way as a JSON Pointer, as hostile as the keys on it.

@@ -9,12 +9,13 @@
 
 use std::{cell::OnceCell, collections::BTreeMap, ops::ControlFlow};
 
-use regex::{RegexSet, RegexSetBuilder};
+use regex::RegexSet;
 
 use super::{
     Rule,
     condition::{Condition, Field},
     matcher::Matcher,
+    search,
     selector::{Found, Selector, Trail},
 };
 use crate::domain::json::Value;
@@ -22,8 +23,8 @@ use crate::domain::json::Value;
 /// The most that is sought at once, and the longest text of it in bytes; what has more is searched for by each.
 const SOUGHT_MAX: usize = 256;
 const SOUGHT_BYTES_MAX: usize = 64 * 1024;
-/// The most memory that a search for everything takes, in bytes.
-const SEARCH_SIZE_MAX: usize = 4 * 1024 * 1024;
+/// For how many selectors it is tried to look for everything at once: each try may take a moment.
+const SCREENS_MAX: usize = 16;
 
 /// The selectors that several conditions of a policy share.
 #[derive(Debug, Default)]
@@ -32,8 +33,10 @@ pub(super) struct Screens(Vec<Screen>);
 #[derive(Debug)]
 struct Screen {
     at: Selector,
-    /// Finds whatever any of the conditions seeks in texts; none where only one does.
+    /// Finds whatever any of the conditions seeks in texts; none where only one does, or it can't be quick.
     search: Option<RegexSet>,
+    /// Whether that is all but regular expressions, which can't be looked for together.
+    is_plain: bool,
 }
 
 impl Screens {
@@ -48,24 +51,24 @@ impl Screens {
             });
         }
         let shared = by_selector.into_values().filter(|fields| fields.len() > 1);
-        Self(shared.filter_map(|fields| Screen::new(&fields)).collect())
+        Self(shared.enumerate().filter_map(|(at, fields)| Screen::new(&fields, at < SCREENS_MAX)).collect())
     }
 }
 
 impl Screen {
-    fn new(fields: &[&Field]) -> Option<Self> {
-        let sought: Vec<String> = fields.iter().flat_map(|field| field.matcher.sought()).collect();
-        let bytes: usize = sought.iter().map(String::len).sum();
-        let is_few = sought.len() <= SOUGHT_MAX && bytes <= SOUGHT_BYTES_MAX;
-        let search = (is_few && sought.len() > 1).then(|| {
-            RegexSetBuilder::new(&sought)
-                .size_limit(SEARCH_SIZE_MAX)
-                .dfa_size_limit(SEARCH_SIZE_MAX)
-                .dot_matches_new_line(true)
-                .build()
-                .ok()
-        });
-        Some(Self { at: fields.first()?.at.clone(), search: search.flatten() })
+    fn new(fields: &[&Field], is_searched: bool) -> Option<Self> {
+        let at = fields.first()?.at.clone();
+        let search = |is_plain: bool| {
+            let wanted = fields.iter().filter(|field| !is_plain || !field.matcher.is_regex());
+            let sought: Vec<String> = wanted.flat_map(|field| field.matcher.sought()).collect();
+            let bytes: usize = sought.iter().map(String::len).sum();
+            let is_worth_it = sought.len() > 1 && sought.len() <= SOUGHT_MAX && bytes <= SOUGHT_BYTES_MAX;
+            if is_worth_it && is_searched { search::compile_set(&sought) } else { None }
+        };
+        Some(match search(false) {
+            Some(all) => Self { at, search: Some(all), is_plain: false },
+            None => Self { at, search: search(true), is_plain: true },
+        })
     }
 }
 
@@ -94,6 +97,8 @@ pub(super) struct Seen<'v> {
     places: Vec<Place<'v>>,
     /// Whether nothing that is sought stands in any text there.
     is_clean: bool,
+    /// Whether that says nothing of regular expressions.
+    is_plain: bool,
 }
 
 #[derive(Debug)]
@@ -116,6 +121,9 @@ impl<'s, 'v> Survey<'s, 'v> {
 
     /// What a selector finds, if several have it.
     pub(super) fn seen(&self, at: &Selector) -> Option<&Seen<'v>> {
+        if !at.is_wild() {
+            return None;
+        }
         let (screen, seen) = self.seen.iter().find(|(screen, _)| screen.at == *at)?;
         Some(seen.get_or_init(|| Seen::look(screen, self.arguments)))
     }
@@ -134,7 +142,7 @@ impl<'v> Seen<'v> {
         });
         let mut texts = places.iter().filter_map(Place::text);
         let is_clean = screen.search.as_ref().is_some_and(|search| !texts.any(|text| search.is_match(text)));
-        Self { places, is_clean }
+        Self { places, is_clean, is_plain: screen.is_plain }
     }
 
     /// Shows everything that was found, in order, until the visitor has seen enough. Instead of a text that has
@@ -144,12 +152,13 @@ impl<'v> Seen<'v> {
         matcher: &Matcher,
         mut visit: impl FnMut(Option<Found<'_, 'v>>) -> ControlFlow<()>,
     ) {
-        let is_vain = self.is_clean && matcher.is_search();
+        let is_vain = self.is_clean && matcher.is_search() && !(self.is_plain && matcher.is_regex());
+        let whole = Trail::whole();
         // The visitor has nothing left to stop.
         let _ = self.places.iter().try_for_each(|place| {
             visit(match place {
                 Place::Value(Value::String(_)) if is_vain => None,
-                Place::Value(value) => Some(Found::Value(value, &Trail::WHOLE)),
+                Place::Value(value) => Some(Found::Value(value, &whole)),
                 Place::Missing => Some(Found::Missing),
                 Place::Blocked(kind) => Some(Found::Blocked(kind)),
             })

@@ -7,7 +7,7 @@ mod evaluation;
 mod logic;
 mod model;
 
-use super::{Condition, Facts, Truth, mold::Misfit, truth::Why};
+use super::{Condition, Facts, Truth, mold::Misfit, survey::Survey, truth::Why};
 use crate::domain::{
     json::{Limits, Value, parse},
     name::Name,
@@ -60,12 +60,17 @@ pub(super) fn truth_for(of: &str, arguments: &str, change: impl FnOnce(&mut Fact
     condition(of).truth(&facts)
 }
 
+/// Whether a condition holds of a recorded call.
+pub(super) fn truth_of_recorded(of: &str, arguments: &str) -> Truth {
+    truth_for(of, arguments, |facts| *facts = facts.recorded())
+}
+
 /// Why a condition about a field isn't known; nothing where it is.
 pub(super) fn why(of: &str, arguments: &str) -> Option<Why> {
     let (arguments, names) = (json(arguments), names());
     let condition = condition(of);
     let mut blamed = Vec::new();
-    condition.blame(&facts(&arguments, &names), &mut blamed);
+    condition.blame(&facts(&arguments, &names), &Survey::none(&arguments), &mut blamed);
     blamed.first().map(|(_, why)| *why)
 }
 

@@ -1,9 +1,9 @@
 //! What a command runs, as a POSIX shell would split it into words.
 //!
 //! Anything that a shell would interpret is told apart: then what runs can't be known from the words. A list of
-//! texts is a command without a shell. Which program a name stands for isn't known either, so `program_in` looks
-//! at the last part of a path and doesn't mind case, while `program_not_in` takes a program for a listed one only
-//! if it is written exactly so: both are written to catch, and both err on that side.
+//! texts is a command without a shell. Which file a name or a path stands for isn't known either (`/bin` may be
+//! `/usr/bin`), so `program_in` looks at the last part of both and doesn't mind case, while `program_not_in` takes a
+//! program for a listed one only if it is written exactly so: both are written to catch, and both err on that side.
 //!
 //! Source: IEEE Std 1003.1, Shell Command Language, 2.2 and 2.4.
 
@@ -49,20 +49,19 @@ impl Programs {
             return !self.listed.iter().any(|listed| listed == program);
         }
         let name = base_name(program);
-        let is_bare = !program.contains(['/', '\\']);
-        self.listed.iter().any(|listed| {
-            let listed_name = if is_bare { base_name(listed) } else { listed };
-            listed.eq_ignore_ascii_case(program) || listed_name.eq_ignore_ascii_case(name)
-        })
+        self.listed.iter().any(|listed| base_name(listed).eq_ignore_ascii_case(name))
     }
 }
 
-/// The last part of a path of either style, without `.exe`.
+/// What Windows adds to the name of a program itself, or leaves out of it.
+const EXTENSIONS: [&str; 4] = [".exe", ".com", ".cmd", ".bat"];
+
+/// The last part of a path of either style, without what Windows adds.
 fn base_name(program: &str) -> &str {
-    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program).trim_end_matches(['.', ' ']);
     let stem = name.len().checked_sub(4).and_then(|at| name.split_at_checked(at));
     match stem {
-        Some((stem, extension)) if extension.eq_ignore_ascii_case(".exe") => stem,
+        Some((stem, end)) if EXTENSIONS.iter().any(|extension| end.eq_ignore_ascii_case(extension)) => stem,
         _ => name,
     }
 }
@@ -217,6 +216,9 @@ impl Reader {
             '*' | '?' | '[' | ']' => return Err("it has a wildcard"),
             '\n' | '\r' => return Err("it has more than one line"),
             '\0' => return Err("it holds NUL"),
+            other if other.is_whitespace() => {
+                return Err("it has white space that only some programs split at");
+            }
             '~' | '#' | '=' if begins => return Err("a word begins with what a shell would interpret"),
             '=' if self.words == 0 && !self.was_quoted => return Err("it sets a variable"),
             other => self.push(other),

@@ -70,6 +70,10 @@ impl Paths {
         let base = self.base.as_ref().map(|base| base.spot(facts)).transpose()?;
         let spot_as = |style| {
             let base = base.as_ref().filter(|_| self.base.as_ref().is_some_and(|base| base.style == style));
+            // In a root they stand around a value of the subject's.
+            if style == Style::Windows && path.contains(['<', '>']) {
+                return Err("it holds what Windows programs may take for a wildcard");
+            }
             locate(path, style, base)
         };
         let spots = [(Style::Posix, spot_as(Style::Posix)), (Style::Windows, spot_as(Style::Windows))];
@@ -86,7 +90,15 @@ impl Paths {
                 _ => Ok(false),
             }
         }));
-        within.map(|within| within != self.outside)
+        match (within, &spots) {
+            // As a share or device it may be under a root that it isn't under as a folder.
+            (Ok(false), [_, (Style::Windows, Err(why))])
+                if !self.outside && used(&Style::Windows) && path.starts_with("//") =>
+            {
+                Err(Why::Path(why))
+            }
+            (within, _) => within.map(|within| within != self.outside),
+        }
     }
 }
 
@@ -173,6 +185,9 @@ fn as_part_of_a_name(who: Who, value: &str, out: &mut String) -> Result<(), Why>
 fn locate<'t>(path: &'t str, style: Style, base: Option<&Spot<'t>>) -> Result<Spot<'t>, &'static str> {
     if path.contains('\0') {
         return Err("it holds NUL");
+    }
+    if path.ends_with(char::is_whitespace) {
+        return Err("it ends with white space, which some programs leave out");
     }
     match style {
         Style::Posix => locate_posix(path, base),
@@ -272,5 +287,34 @@ fn windows_name(name: &str) -> Result<Cow<'_, str>, &'static str> {
     if name.contains(is_special) {
         return Err("a name in it holds what Windows reads otherwise");
     }
-    Ok(Cow::Owned(name.to_lowercase()))
+    if is_device(name) {
+        return Err("a name in it is that of a device");
+    }
+    let folded: String = name.chars().map(folded).collect();
+    if folded.chars().zip(name.chars()).any(|(folded, own)| folded.is_ascii() != own.is_ascii()) {
+        return Err("a name in it has a letter that some take for another");
+    }
+    Ok(Cow::Owned(folded))
+}
+
+/// Whether Windows takes a name for that of a device, whatever its extension.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ').to_ascii_lowercase();
+    let is_port = |prefix: &str| {
+        let number = stem.strip_prefix(prefix).map(|number| number.chars().collect::<Vec<_>>());
+        matches!(number.as_deref(), Some(['0'..='9' | '¹' | '²' | '³']))
+    };
+    ["con", "prn", "aux", "nul", "conin$", "conout$"].contains(&stem.as_str())
+        || is_port("com")
+        || is_port("lpt")
+}
+
+/// A letter as Windows compares it: each for itself, so that a name never changes its length.
+fn folded(character: char) -> char {
+    let alone = |of: &mut dyn Iterator<Item = char>| {
+        let first = of.next();
+        first.filter(|_| of.next().is_none())
+    };
+    let upper = alone(&mut character.to_uppercase()).unwrap_or(character);
+    alone(&mut upper.to_lowercase()).unwrap_or(upper)
 }

@@ -191,7 +191,7 @@ fn a_path_is_placed_before_it_is_compared() {
         "/srv/./a/../b",
         "/a/../srv/x",
         "/../srv/x",
-        "/srv/a\n",
+        "/srv/a\nb",
         "/srv/~",
         "/srv/...",
         "/srv/%2e%2e/x",
@@ -212,6 +212,9 @@ fn a_path_is_placed_before_it_is_compared() {
         "c:/srv",
         "\\\\host\\work\\a",
         "file:///srv/a",
+        "/srv/a ",
+        "/srv/a\n",
+        "/etc/shadow\u{a0}",
     ];
     assert_texts(r#""path_within":"/srv""#, &inside, &outside, &nowhere);
     assert_texts(r#""path_outside":["/srv"]"#, &[&outside[..], &nowhere].concat(), &inside, &[]);
@@ -310,9 +313,31 @@ fn windows_paths_are_read_as_windows_does() {
             "\\\\localhost\\c$\\work",
             "~\\work",
             "C:\\work\\a?",
+            "C:\\wo<<\\a",
+            "C:\\work\\a>",
+            "C:\\work\\a\n",
+            "C:\\work\\NUL",
+            "C:\\work\\aux.txt",
+            "C:\\work\\Com1 .log",
+            "C:\\work\\lpt²",
+            "C:\\work\\conout$",
+            "C:\\wor\u{212a}",
+            "C:\\m\u{131}x",
         ],
     );
-    // A list of both kinds: each path is judged by the roots of its own kind.
+    assert_texts(
+        r#""path_within":["C:\\ΟΔΟΣ","C:\\Straße"]"#,
+        &["C:\\οδοσ\\x", "C:\\οδος\\x", "C:\\STRAßE"],
+        &["C:\\strasse", "C:\\οδο", "C:\\console", "C:\\com10", "C:\\nulls.txt"],
+        &[],
+    );
+    // A list of both kinds: each path is judged by the roots of its own kind, as long as it has one.
+    assert_texts(
+        r#""path_within":["/etc","C:\\Windows"]"#,
+        &["/etc/x", "c:/windows/x", "//x/../etc/y"],
+        &["/Windows/win.ini", "/srv", "D:\\x", "//host/share/x"],
+        &["//?/C:/Windows/x", "//./C:/Windows", "//localhost/C$/Windows/x", "\\Windows\\x", "x"],
+    );
     assert_texts(
         r#""path_outside":["/srv","C:\\work"]"#,
         &["/etc", "C:\\etc", "work"],
@@ -434,15 +459,23 @@ fn a_command_is_split_as_a_shell_does() {
             r"r\m x",
             "RM x",
             "rm.exe x",
+            "./rm.exe x",
+            "rm.COM x",
+            "rm. x",
             "dd",
             "/usr/bin/dd if=x",
+            "/usr/bin//dd x",
+            "/usr/bin/../bin/dd",
+            "/bin/dd x",
+            "../dd x",
         ],
         &[
             "ls rm",
             "rmdir x",
             "echo 'a; rm'",
             "git commit -m \"it's\"",
-            "/opt/dd x",
+            "ddd x",
+            "/usr/bin/dd/x",
             "make CC=gcc",
             "git log --format=%H",
         ],
@@ -462,8 +495,14 @@ fn a_command_is_split_as_a_shell_does() {
             "a\nrm",
             "~/rm",
             "{ rm; }",
+            "rm\u{b}-rf x",
+            "rm\u{a0}-rf x",
         ],
     );
+    for listed in ["rm.exe", "/bin/rm", "C:/tools/RM.cmd"] {
+        let of = format!(r#""program_in":"{listed}""#);
+        assert_texts(&of, &["rm", "./rm.exe -rf x", "/sbin/rm", "C:/bin/rm.bat"], &["rmdir", "exe"], &[]);
+    }
     assert_texts(
         r#""program_not_in":["git","/bin/ls"]"#,
         &["rm", "/tmp/git x", "./git", "ls", "GIT status", "git.exe", "/tmp/ls"],
@@ -615,7 +654,7 @@ fn what_cannot_be_meant_is_refused() {
         (r#""glob":"a**""#, "isn't a whole segment"),
         (r#""glob":"<user>**""#, "isn't a whole segment"),
         (r#""regex":"(""#, "is no regular expression"),
-        (r#""regex":"(?:a{1000}){1000}""#, "repeats a piece 1000000 times"),
+        (r#""regex":"(?:a{1000}){1000}""#, "when compiled"),
         (r#""regex":"[\\pL\\pN\\pS]{100}""#, "when compiled"),
         (r#""regex":"a**{3}{9}(?=b)""#, "is no regular expression"),
         (r#""path_within":"work""#, "is no absolute path"),

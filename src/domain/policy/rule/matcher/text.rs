@@ -1,20 +1,16 @@
 //! Matchers over texts as such: what they begin with, end with or contain, globs, regular expressions.
 //!
 //! Everything is compared code point by code point, with case. A regular expression is searched for, as
-//! everywhere else, so one that means the whole text has `^` and `$`; `.` matches a new line too, or a new line
-//! would be a way around a rule. The `regex` crate takes linear time, and its size is limited when it is made.
+//! everywhere else, so one that means the whole text has `^` and `$`.
 
-use regex::{Regex, RegexBuilder};
-use regex_syntax::{
-    ParserBuilder,
-    hir::{Hir, HirKind},
-};
+use regex::Regex;
 
 use super::{
     super::{
         facts::{Facts, Who},
         glob::{Glob, escape},
         mold::{Misfit, Mold},
+        search,
         template::{Template, plainly},
         truth::{Answer, Why, any},
     },
@@ -23,13 +19,6 @@ use super::{
 
 /// The longest regular expression, in bytes, inclusive.
 pub(in super::super) const REGEX_BYTES_MAX: usize = 512;
-/// The most memory that a compiled regular expression takes, in bytes.
-const REGEX_SIZE_MAX: usize = 256 * 1024;
-/// How often a regular expression may repeat a piece by count: the time that it takes for each character grows with
-/// that.
-const REPETITIONS_MAX: u64 = 128;
-/// The deepest nesting of a regular expression.
-const REGEX_DEPTH_MAX: u32 = 32;
 /// The most regular expressions in one matcher.
 pub(in super::super) const REGEXES_MAX: usize = 16;
 
@@ -125,50 +114,7 @@ pub(super) fn regexes(mold: &Mold<'_>) -> Result<Vec<Regex>, Vec<Misfit>> {
         if found.len() > REGEX_BYTES_MAX {
             return Err(text.misfits(&format!("is longer than {REGEX_BYTES_MAX} bytes")));
         }
-        if let Some(count) = repetitions(found).filter(|count| *count > REPETITIONS_MAX) {
-            let message =
-                format!("repeats a piece {count} times, the limit is {REPETITIONS_MAX}; use `*` or `+`");
-            return Err(text.misfits(&message));
-        }
-        let built = RegexBuilder::new(found)
-            .size_limit(REGEX_SIZE_MAX)
-            .dfa_size_limit(2 * REGEX_SIZE_MAX)
-            .nest_limit(REGEX_DEPTH_MAX)
-            .dot_matches_new_line(true)
-            .build();
-        built.map_err(|error| text.misfits(&format!("is no regular expression: {}", reason(&error))))
+        search::compile(found).map_err(|message| text.misfits(&message))
     };
     mold.one_or_more(REGEXES_MAX)?.iter().map(regex).collect()
-}
-
-/// How often a regular expression repeats a piece by count at most, counts inside of counts multiplied; nothing where
-/// it is none.
-fn repetitions(pattern: &str) -> Option<u64> {
-    fn count(piece: &Hir) -> u64 {
-        match piece.kind() {
-            HirKind::Repetition(repeated) => {
-                let times = u64::from(repeated.max.unwrap_or(repeated.min)).max(1);
-                times.saturating_mul(count(&repeated.sub))
-            }
-            HirKind::Capture(capture) => count(&capture.sub),
-            HirKind::Concat(pieces) | HirKind::Alternation(pieces) => {
-                pieces.iter().map(count).max().unwrap_or(1)
-            }
-            HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => 1,
-        }
-    }
-    let mut parser = ParserBuilder::new().nest_limit(REGEX_DEPTH_MAX).build();
-    parser.parse(pattern).ok().map(|whole| count(&whole))
-}
-
-/// The crate's reason in one line.
-fn reason(error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(_) => format!("it takes more than {REGEX_SIZE_MAX} bytes when compiled"),
-        other => {
-            let text = other.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            last.strip_prefix("error: ").unwrap_or(last).to_owned()
-        }
-    }
 }

@@ -1,8 +1,11 @@
 //! How conditions are joined, which values a selector asks about, and who and when is meant.
 
-use super::{condition, read, truth, truth_for, why};
+use super::{condition, facts, json, model::rule, names, read, truth, truth_for, truth_of_recorded, why};
 use crate::domain::{
-    policy::rule::truth::{Truth, Why},
+    policy::rule::{
+        Finding,
+        truth::{Truth, Why},
+    },
     time::Timestamp,
 };
 
@@ -121,12 +124,20 @@ fn what_the_record_hides_is_unknown() {
         (r#"{"at":"/n","equals":2}"#, Truth::False),
         (r#"{"at":"/m","optional":true,"equals":2}"#, Truth::False),
     ] {
-        assert_eq!(truth_for(of, recorded, |facts| facts.redacted = true), expected, "{of}");
+        assert_eq!(truth_of_recorded(of, recorded), expected, "{of}");
     }
-    assert_eq!(
-        truth_for(r#"{"at":"/**","equals":2}"#, r#"{"n":1}"#, |facts| facts.redacted = true),
-        Truth::False
-    );
+    assert_eq!(truth_of_recorded(r#"{"at":"/**","equals":2}"#, r#"{"n":1}"#), Truth::False);
+}
+
+#[test]
+fn what_is_hidden_counts_before_what_is_missing() {
+    let rule = rule(0, &serde_json::json!({ "none": [{ "at": "/users/*/password", "equals": "x" }] }));
+    let names = names();
+    for users in [r#"{},{"password":"[redacted]"}"#, r#"{"password":"[redacted]"},{}"#] {
+        let arguments = format!(r#"{{"users":[{users}]}}"#);
+        let arguments = json(&arguments);
+        assert_eq!(rule.finding(&facts(&arguments, &names).recorded()), Finding::Hidden);
+    }
 }
 
 #[test]

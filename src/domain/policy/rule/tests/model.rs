@@ -14,7 +14,9 @@ use super::{facts, names, parse};
 use crate::domain::{
     json::{Limits, samples},
     policy::{
-        rule::{Condition, Effect, Facts, Line, Rule, Rules, Ruling, Truth, matcher::MATCHERS},
+        rule::{
+            Condition, Effect, Facts, Line, Rule, Rules, Ruling, Truth, matcher::MATCHERS, survey::Survey,
+        },
         tests::model::rounds,
     },
 };
@@ -119,7 +121,7 @@ fn search() -> impl Strategy<Value = Json> {
     })
 }
 
-fn rule(number: usize, when: &Json) -> Rule {
+pub(super) fn rule(number: usize, when: &Json) -> Rule {
     Rule {
         name: format!("r{number}").into(),
         tools: [].into(),
@@ -352,7 +354,7 @@ fn agrees(condition: &Json, arguments: &Json) -> Result<(), TestCaseError> {
     };
     prop_assert_eq!(found, expected, "{} over {}", condition, arguments);
     let mut blamed = Vec::new();
-    prop_assert_eq!(read.blame(&facts, &mut blamed), read.truth(&facts));
+    prop_assert_eq!(read.blame(&facts, &Survey::none(&value), &mut blamed), read.truth(&facts));
     prop_assert_eq!(blamed.is_empty(), expected.is_some(), "someone is to blame for what isn't known");
     let again = Condition::read(&parse(&text, &Limits::default()).unwrap(), None).unwrap();
     prop_assert_eq!(read, again);
@@ -378,7 +380,8 @@ proptest! {
             conditions.iter().enumerate().map(|(number, when)| rule(number, when)).collect();
         let (text, names) = (arguments.to_string(), names());
         let value = parse(&text, &Limits::default()).unwrap();
-        let facts = Facts { redacted, ..facts(&value, &names) };
+        let facts = facts(&value, &names);
+        let facts = if redacted { facts.recorded() } else { facts };
         let asked: Vec<&Rule> = rules.iter().collect();
         let together = Rules::new(&rules).judge(&asked, &facts);
         prop_assert_eq!(together, Ruling::of(&asked, &facts), "{:?} over {}", conditions, text);
@@ -402,7 +405,7 @@ proptest! {
             let facts = Facts { user: &user, agent: None, ..facts(value, &names) };
             let truth = condition.truth(&facts);
             prop_assert_eq!(truth, condition.truth(&facts));
-            prop_assert_eq!(condition.blame(&facts, &mut Vec::new()), truth);
+            prop_assert_eq!(condition.blame(&facts, &Survey::none(value), &mut Vec::new()), truth);
         }
     }
 
