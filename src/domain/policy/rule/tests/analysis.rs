@@ -345,6 +345,21 @@ fn two_rules_that_some_call_passes_are_not_said_to_contradict_each_other() {
         (r#"{"at":"/n","present":true}"#, r#"{"at":"/n","more":5,"optional":true}"#, "{}"),
         (r#"{"at":"/n/*","less":3}"#, r#"{"at":"/n/*","at_least":3}"#, r#"{"n":[]}"#),
         (r#"{"at":"/n","equals":3}"#, r#"{"none":[{"at":"/n","in":[3,5]}]}"#, r#"{"n":5}"#),
+        (
+            r#"{"at":"/n","equals":3}"#,
+            r#"{"none":[{"at":"/n","equals":3},{"at":"/n","equals":4}]}"#,
+            r#"{"n":4}"#,
+        ),
+        (
+            r#"{"none":[{"at":"/n","equals":4}]}"#,
+            r#"{"none":[{"any":[{"at":"/n","equals":3},{"at":"/n","equals":4}]}]}"#,
+            r#"{"n":4}"#,
+        ),
+        (
+            r#"{"none":[{"at":"/n/*","path_within":["/srv"]}]}"#,
+            r#"{"none":[{"at":"/n/*","path_within":["/home"]}]}"#,
+            r#"{"n":["/srv/x","/home/x"]}"#,
+        ),
         (r#"{"none":[{"at":"/n","in":[3,4]}]}"#, r#"{"none":[{"at":"/n","in":[4,5]}]}"#, r#"{"n":4}"#),
         (
             r#"{"at":"/n","path_outside":["/srv"]}"#,
