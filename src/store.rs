@@ -91,13 +91,22 @@ pub struct Versions {
     pub credentials: u64,
 }
 
-/// A user or a membership, for who made it.
+/// A user, a membership or the place of a department, for who made it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Belonging {
-    /// The user.
-    pub user: Name,
-    /// What the user belongs to, as `role:NAME` or `department:NAME`; empty for the user as such.
+    /// Who or what belongs.
+    pub member: Member,
+    /// To what, as `role:NAME` or `department:NAME`; empty for the user as such.
     pub to: String,
+}
+
+/// Who or what belongs to something.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Member {
+    /// A user.
+    User(Name),
+    /// A department, and so its members and those of the departments below it.
+    Department(Name),
 }
 
 /// A first answer, kept so that the same request gets it again.
@@ -181,8 +190,9 @@ pub trait Transaction: AuditWriting {
     /// membership may be named by more than one change.
     async fn change_directory(&mut self, tenant: &Name, changes: &[Change]) -> Result<(), StoreError>;
 
-    /// Adds the tenant's users and memberships that weren't there, as made by `by`. Those that were there keep
-    /// who made them, for good: also when they go and come back, and for as long as others were made by them.
+    /// Adds the tenant's users, memberships and places of departments that weren't there, as made by `by`. Those
+    /// that were there keep who made them, for good: also when they go and come back, and for as long as others
+    /// were made by them.
     async fn add_belongings(
         &mut self,
         tenant: &Name,
@@ -190,8 +200,8 @@ pub trait Transaction: AuditWriting {
         by: Option<&Name>,
     ) -> Result<(), StoreError>;
 
-    /// Who made this user, the user's memberships, and the credentials in question. Each maker once; the
-    /// service itself is left out.
+    /// Who made this user, the user's memberships, what the departments among them and those above them belong
+    /// to, and the credentials in question. Each maker once; the service itself is left out.
     async fn makers(&mut self, tenant: &Name, user: &Name, through: Through)
     -> Result<Vec<Name>, StoreError>;
 

@@ -165,3 +165,115 @@ impl Live {
         self.credentials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        domain::{
+            policy::{BUILTIN, directory::Change, document::UserKind},
+            time::Timestamp,
+        },
+        shutdown::Shutdown,
+        store::{self, options::Options},
+    };
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn document(tenant: &str) -> String {
+        BUILTIN.replace("tenant: default", &format!("tenant: {tenant}"))
+    }
+
+    /// A store with two tenants, which tells this memory of its commits.
+    async fn store_of(live: &Arc<Live>, folder: &tempfile::TempDir, shutdown: &Shutdown) -> Arc<dyn Store> {
+        let options = Options {
+            write_queue_max: 16,
+            write_batch_max: 16,
+            write_retry_timeout: Duration::from_secs(5),
+            writer_busy_timeout: Duration::from_secs(1),
+            reader_busy_timeout: Duration::from_secs(1),
+            readers_max: 1,
+            wal_autocheckpoint_pages: 1_000,
+            journal_size_limit_bytes: 1 << 20,
+            reserve_bytes: 0,
+            alone: false,
+        };
+        let url = format!("sqlite:{}", folder.path().join("callgate.db").display());
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_795_000_000_000_000)));
+        let heard = Arc::clone(live);
+        let on_commit = Arc::new(move |committed: &Committed| heard.committed(committed));
+        let store = store::open(&url, options, clock, &shutdown.tasks(), on_commit).await.unwrap();
+        store::write(&*store, |tx| {
+            Box::pin(async move {
+                for tenant in ["here", "there"] {
+                    tx.insert_tenant(&name(tenant), &document(tenant)).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+        store
+    }
+
+    /// Begins a version of `here`: with another document, or with another directory.
+    async fn change_here(store: &dyn Store, document: Option<String>) -> u64 {
+        store::write(store, move |tx| {
+            let document = document.clone();
+            Box::pin(async move {
+                let here = name("here");
+                let version = tx.next_policy_version(&here, document.as_deref(), None).await?;
+                if document.is_none() {
+                    let change =
+                        Change::User { user: name("new_user"), kind: UserKind::Human, enabled: true };
+                    tx.change_directory(&here, &[change]).await?;
+                }
+                Ok(version)
+            })
+        })
+        .await
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_change_of_one_tenant_rebuilds_its_policy_and_no_other() {
+        let (live, folder, shutdown) = (Arc::new(Live::new()), tempfile::tempdir().unwrap(), Shutdown::new());
+        let store = store_of(&live, &folder, &shutdown).await;
+        let (here, there) = (name("here"), name("there"));
+        let others = live.policy(&*store, &there).await.unwrap();
+        let mut own = live.policy(&*store, &here).await.unwrap();
+        assert!(own.user("new_user").is_none());
+        for text in [Some(document("here").replace("mode: STRICT", "mode: RELAX")), None] {
+            let is_document = text.is_some();
+            let version = change_here(&*store, text).await;
+            assert!(live.known_policy(&here).is_none(), "what was in force before isn't given out");
+            let kept = live.known_policy(&there).unwrap();
+            assert!(Arc::ptr_eq(&kept, &others), "the other's is the very same, without a look at the store");
+            let next = live.policy(&*store, &here).await.unwrap();
+            assert_eq!(next.version(), version);
+            // Only a new document is compiled; a change of the directory shares the one before.
+            assert_eq!(std::ptr::eq(next.rules(), own.rules()), !is_document);
+            assert_eq!(std::ptr::eq(next.endpoints(), own.endpoints()), !is_document);
+            own = next;
+        }
+        assert!(own.user("new_user").is_some());
+    }
+
+    #[tokio::test]
+    async fn what_another_process_may_have_changed_is_asked_about_and_kept_where_it_did_not() {
+        let (live, folder, shutdown) = (Arc::new(Live::new()), tempfile::tempdir().unwrap(), Shutdown::new());
+        let store = store_of(&live, &folder, &shutdown).await;
+        let there = name("there");
+        let before = live.policy(&*store, &there).await.unwrap();
+        live.committed(&Committed { versions_moved: VersionsMoved::All, ..Committed::default() });
+        assert!(live.known_policy(&there).is_none());
+        let after = live.policy(&*store, &there).await.unwrap();
+        assert!(Arc::ptr_eq(&before, &after));
+        assert!(live.known_policy(&there).is_some());
+    }
+}

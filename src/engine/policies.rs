@@ -34,7 +34,7 @@ use crate::{
             fault::Fault,
         },
     },
-    store::{Belonging, StoredPolicy},
+    store::{Belonging, Member, StoredPolicy},
 };
 
 /// How many unfinished approvals turning the workflow off ends: more than the settings let be pending together
@@ -244,17 +244,29 @@ fn is_of_tenant(document: &Document, tenant: &Name) -> Result<(), Error> {
     Err(Error { reason: Reason::PolicyInvalid, ..Error::field("document", message) })
 }
 
-/// Who belongs to what after changes and may not have before, for who made it.
+/// Who belongs to what after changes and may not have before, for who made it. A department as such gives nobody
+/// anything: the roles that it has do, and the department above it.
 pub(crate) fn belongings(changes: &[Change]) -> Vec<Belonging> {
+    let user = |user: &Name, to: String| Some(Belonging { member: Member::User(user.clone()), to });
+    let department = |department: &Name, to: String| {
+        Some(Belonging { member: Member::Department(department.clone()), to })
+    };
     let belonging = |change: &Change| match change {
-        Change::User { user, .. } => Some(Belonging { user: user.clone(), to: String::new() }),
-        Change::Belongs(Membership::Department { user, department }) => {
-            Some(Belonging { user: user.clone(), to: format!("department:{department}") })
+        Change::User { user: name, .. } => user(name, String::new()),
+        Change::Belongs(Membership::UserRole { user: name, role }) => user(name, format!("role:{role}")),
+        Change::Belongs(Membership::Department { user: name, department }) => {
+            user(name, format!("department:{department}"))
         }
-        Change::Belongs(Membership::UserRole { user, role }) => {
-            Some(Belonging { user: user.clone(), to: format!("role:{role}") })
+        Change::Belongs(Membership::DepartmentRole { department: name, role }) => {
+            department(name, format!("role:{role}"))
         }
-        _ => None,
+        Change::Department { department: name, parent: Some(parent) } => {
+            department(name, format!("department:{parent}"))
+        }
+        Change::Department { parent: None, .. }
+        | Change::NoUser(_)
+        | Change::NoDepartment(_)
+        | Change::BelongsNot(_) => None,
     };
     changes.iter().filter_map(belonging).collect()
 }

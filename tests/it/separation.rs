@@ -3,14 +3,15 @@
 use callgate::{
     client::Client,
     proto::v1::{
-        Approval, ApprovalState, AuditKind, CancelApprovalRequest, Decision, DecisionReason,
-        GetApprovalRequest, ListApprovalsRequest, Verdict,
+        Approval, ApprovalState, AuditKind, CancelApprovalRequest, ChangeDirectoryRequest, Decision,
+        DecisionReason, DepartmentPlace, DirectoryEdit, GetApprovalRequest, ListApprovalsRequest, Membership,
+        Verdict, directory_edit::Edit,
     },
 };
 use tonic::{Code, Status};
 
 use crate::harness::{
-    Service, authorize, edited, open, refused, request, subject, token, told, vote, wait, with_users,
+    Service, apply, authorize, edited, open, refused, request, subject, token, told, vote, wait, with_users,
 };
 
 const ABSENT: &str = "00000000-0000-4000-8000-000000000000";
@@ -179,7 +180,7 @@ async fn a_credential_that_the_subject_made_has_no_vote_on_a_critical_call() {
 async fn a_membership_that_the_subject_gave_has_no_vote_on_a_critical_call() {
     let service = Service::start().await;
     let (gate, admin) = (service.gate(), service.admin());
-    crate::harness::apply(&admin, &with_users(&["ann: { roles: [approver] }"])).await.unwrap();
+    apply(&admin, &with_users(&["ann: { roles: [approver] }"])).await.unwrap();
     let answer = authorize(&gate, "admin_user", "execute_bash", "{}").await;
     assert_eq!(
         (answer.decision(), answer.reason()),
@@ -189,6 +190,112 @@ async fn a_membership_that_the_subject_gave_has_no_vote_on_a_critical_call() {
     let (_wait, high) = open(&gate, "admin_user", "write_file", "{}").await;
     let ann = service.user("ann").await;
     assert_eq!(vote(&ann, &high, Verdict::Approve).await.unwrap().state(), ApprovalState::Approved);
+}
+
+/// Three departments, of which the board alone has a vote and `night` below `engineering` has a member; and an admin
+/// besides the one who makes the credentials.
+fn with_departments() -> String {
+    with_users(&["ann: {}", "eve: {}", "carl: { roles: [admin] }"]).replace(
+        MINTER.0,
+        "departments:\n  board: { roles: [approver] }\n  engineering: {}\n  night: { parent: engineering, members: [ann] }\n  day: { members: [eve] }\nroles:\n  guest:\n",
+    )
+}
+
+async fn change(by: &Client, edits: &[Edit]) {
+    let edits = edits.iter().cloned().map(|edit| DirectoryEdit { edit: Some(edit) }).collect();
+    let request = ChangeDirectoryRequest { edits, ..Default::default() };
+    by.policy().change_directory(request).await.unwrap();
+}
+
+fn role_of(department: &str, role: &str) -> Membership {
+    Membership { department: department.into(), role: role.into(), ..Default::default() }
+}
+
+fn gives(department: &str, role: &str) -> Edit {
+    Edit::AddMembership(role_of(department, role))
+}
+
+fn place(department: &str, parent: &str) -> DepartmentPlace {
+    DepartmentPlace { department: department.into(), parent: parent.into() }
+}
+
+/// Whether a user's approval of a CRITICAL call of `carl` counts; the refusal must be for who made what.
+async fn has_a_vote(service: &Service, user: &str, arguments: &str) -> bool {
+    let (_wait, critical) = open(&service.gate(), "carl", "execute_bash", arguments).await;
+    match vote(&service.user(user).await, &critical, Verdict::Approve).await {
+        Ok(approved) => approved.state() == ApprovalState::Approved,
+        Err(status) => {
+            refused(&status, Code::PermissionDenied, "SEPARATION_OF_DUTIES");
+            false
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_gives_a_department_its_vote_made_voters_of_its_members() {
+    let ways: [(&str, Vec<Edit>); 5] = [
+        ("a role of the department", vec![gives("night", "approver")]),
+        ("a role of the one above", vec![gives("engineering", "approver")]),
+        ("another place", vec![Edit::MoveDepartment(place("night", "board"))]),
+        ("another place of the one above", vec![Edit::MoveDepartment(place("engineering", "board"))]),
+        (
+            "a new department between",
+            vec![
+                Edit::AddDepartment(place("middle", "board")),
+                Edit::MoveDepartment(place("engineering", "middle")),
+            ],
+        ),
+    ];
+    for (way, edits) in ways {
+        for (by, counts) in [("carl", false), ("admin_user", true)] {
+            let service = Service::with_policy(&with_departments()).await;
+            let maker = if by == "carl" { service.user("carl").await } else { service.admin() };
+            change(&maker, &edits).await;
+            assert_eq!(has_a_vote(&service, "ann", "{}").await, counts, "{way}, by {by}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_department_that_exists_through_somebody_gives_him_no_hold_on_its_members() {
+    let service = Service::with_policy(&with_departments()).await;
+    let (admin, carl) = (service.admin(), service.user("carl").await);
+    change(&carl, &[Edit::AddDepartment(place("lone", ""))]).await;
+    change(&carl, &[Edit::MoveDepartment(place("night", ""))]).await;
+    let joins = Membership { user: "eve".into(), department: "lone".into(), ..Default::default() };
+    let made = [Edit::AddMembership(joins), gives("lone", "approver"), gives("night", "approver")];
+    change(&admin, &made).await;
+    for user in ["ann", "eve"] {
+        assert!(has_a_vote(&service, user, &format!(r#"{{"for":"{user}"}}"#)).await, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn who_first_gave_a_department_its_vote_stays_so_however_often_it_is_given() {
+    for (first, counts) in [("carl", false), ("admin_user", true)] {
+        let service = Service::with_policy(&with_departments()).await;
+        let (admin, carl) = (service.admin(), service.user("carl").await);
+        let (first, second) = if first == "carl" { (&carl, &admin) } else { (&admin, &carl) };
+        let document = with_departments()
+            .replace("members: [ann] }", "members: [ann], roles: [approver] }")
+            .replace("  engineering: {}", "  engineering: { parent: board }");
+        apply(first, &document).await.unwrap();
+        apply(second, &format!("{document}# as before\n")).await.unwrap();
+        change(second, &[Edit::RemoveMembership(role_of("night", "approver"))]).await;
+        change(second, &[gives("night", "approver")]).await;
+        apply(second, &with_departments()).await.unwrap();
+        apply(second, &document).await.unwrap();
+        assert_eq!(has_a_vote(&service, "ann", "{}").await, counts);
+    }
+}
+
+#[tokio::test]
+async fn a_vote_that_came_through_others_whom_one_of_them_made_is_none() {
+    let service = Service::with_policy(&with_departments()).await;
+    let carl = service.user("carl").await;
+    change(&carl, &[gives("night", "admin")]).await;
+    change(&service.user("ann").await, &[gives("day", "approver")]).await;
+    assert!(!has_a_vote(&service, "eve", "{}").await, "by ann, whom carl made an admin");
 }
 
 #[tokio::test]

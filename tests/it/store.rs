@@ -338,6 +338,7 @@ macro_rules! suites {
                     approvals::tenants_do_not_see_each_other,
                     tenants::a_tenant_is_made_once_and_its_policy_rises,
                     tenants::belongings_keep_who_made_them_for_good,
+                    tenants::who_made_what_departments_belong_to_made_it_for_their_members,
                     tenants::a_credential_is_found_by_its_hash_until_it_is_revoked_and_after,
                     tenants::credentials_are_listed_in_order_of_creation,
                     tenants::first_answers_are_kept_and_dropped_by_age,

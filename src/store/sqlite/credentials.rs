@@ -146,8 +146,20 @@ pub(super) async fn makers(
         Through::Credential(id) => (false, Some(id.as_bytes().as_slice())),
         Through::Credentials => (true, None),
     };
+    // Each department is met once, so that the way up ends also where departments once stood above each other.
     let rows: Vec<String> = sqlx::query_scalar(
-        "SELECT made_by FROM belongings WHERE tenant = ?1 AND user = ?2 AND made_by IS NOT NULL
+        "WITH RECURSIVE above (department) AS (
+             SELECT substr(belongs_to, length('department:') + 1) FROM belongings
+             WHERE tenant = ?1 AND user = ?2 AND belongs_to GLOB 'department:*'
+             UNION
+             SELECT substr(belongs_to, length('department:') + 1)
+             FROM above CROSS JOIN department_belongings USING (department)
+             WHERE tenant = ?1 AND belongs_to GLOB 'department:*'
+         )
+         SELECT made_by FROM belongings WHERE tenant = ?1 AND user = ?2 AND made_by IS NOT NULL
+         UNION
+         SELECT made_by FROM above CROSS JOIN department_belongings USING (department)
+         WHERE tenant = ?1 AND made_by IS NOT NULL
          UNION
          SELECT made_by FROM credentials WHERE tenant = ?1 AND user = ?2 AND made_by IS NOT NULL
          AND (?3 OR credential_id = ?4)

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{name::Name, policy::directory::Change, time::Timestamp},
     store::{
-        Belonging, PolicyStep, PolicyVersion, StoreError, StoredPolicy, TenantState, Versions, row::Row,
+        Belonging, Member, PolicyStep, PolicyVersion, StoreError, StoredPolicy, TenantState, Versions, row::Row,
     },
 };
 
@@ -264,18 +264,31 @@ pub(super) async fn add_belongings(
     by: Option<&Name>,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let pairs: Vec<[&str; 2]> =
-        belongings.iter().map(|belonging| [belonging.user.as_str(), belonging.to.as_str()]).collect();
-    sqlx::query(
-        "INSERT INTO belongings (tenant, user, belongs_to, made_by, create_time)
+    const OF_USERS: &str = "INSERT INTO belongings (tenant, user, belongs_to, made_by, create_time)
          SELECT ?1, value ->> 0, value ->> 1, ?3, ?4 FROM json_each(?2) WHERE true
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(tenant.as_str())
-    .bind(serde_json::json!(pairs).to_string())
-    .bind(by.map(Name::as_str))
-    .bind(now.micros())
-    .execute(connection)
-    .await?;
+         ON CONFLICT DO NOTHING";
+    const OF_DEPARTMENTS: &str =
+        "INSERT INTO department_belongings (tenant, department, belongs_to, made_by, create_time)
+         SELECT ?1, value ->> 0, value ->> 1, ?3, ?4 FROM json_each(?2) WHERE true
+         ON CONFLICT DO NOTHING";
+    let (mut users, mut departments): (Vec<[&str; 2]>, Vec<[&str; 2]>) = Default::default();
+    for Belonging { member, to } in belongings {
+        match member {
+            Member::User(user) => users.push([user, to]),
+            Member::Department(department) => departments.push([department, to]),
+        }
+    }
+    for (text, pairs) in [(OF_USERS, users), (OF_DEPARTMENTS, departments)] {
+        if pairs.is_empty() {
+            continue;
+        }
+        sqlx::query(text)
+            .bind(tenant.as_str())
+            .bind(serde_json::json!(pairs).to_string())
+            .bind(by.map(Name::as_str))
+            .bind(now.micros())
+            .execute(&mut *connection)
+            .await?;
+    }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use callgate::{
     domain::id::RequestId,
-    store::{Answer, AnswerKey, Belonging, Cursor, StoredPolicy, Through, Versions},
+    store::{Answer, AnswerKey, Belonging, Cursor, Member, StoredPolicy, Through, Versions},
 };
 
 use super::*;
@@ -46,7 +46,11 @@ pub async fn a_tenant_is_made_once_and_its_policy_rises(database: &Database) {
 }
 
 fn belonging(user: &str, to: &str) -> Belonging {
-    Belonging { user: name(user), to: to.into() }
+    Belonging { member: Member::User(name(user)), to: to.into() }
+}
+
+fn place(department: &str, to: &str) -> Belonging {
+    Belonging { member: Member::Department(name(department)), to: to.into() }
 }
 
 pub async fn belongings_keep_who_made_them_for_good(database: &Database) {
@@ -89,6 +93,46 @@ pub async fn belongings_keep_who_made_them_for_good(database: &Database) {
         names(&["ann"]),
     ];
     assert_eq!(makers.await.unwrap(), expected);
+}
+
+pub async fn who_made_what_departments_belong_to_made_it_for_their_members(database: &Database) {
+    let opened = database.open().await;
+    for tenant in ["acme", "other"] {
+        opened.tenant(tenant).await;
+    }
+    for (tenant, by, belongings) in [
+        ("acme", "hr", vec![belonging("bob", "department:night"), belonging("eve", "role:dev")]),
+        ("acme", "ann", vec![place("night", "department:ops"), place("day", "role:approver")]),
+        ("acme", "cat", vec![place("ops", "role:approver"), place("ops", "department:board")]),
+        // Who comes later made nothing; and a department may have stood on either side of another.
+        ("acme", "late", vec![place("ops", "role:approver"), place("night", "department:ops")]),
+        ("acme", "dan", vec![place("board", "department:night"), belonging("fay", "department:board")]),
+        ("other", "gus", vec![place("night", "role:approver"), belonging("bob", "department:night")]),
+    ] {
+        write(&*opened.store, move |transaction| {
+            let belongings = belongings.clone();
+            Box::pin(
+                async move { transaction.add_belongings(&name(tenant), &belongings, Some(&name(by))).await },
+            )
+        })
+        .await
+        .unwrap();
+    }
+    for (tenant, user, makers) in [
+        ("acme", "bob", vec!["ann", "cat", "dan", "hr"]),
+        ("acme", "fay", vec!["ann", "cat", "dan"]),
+        ("acme", "eve", vec!["hr"]),
+        ("acme", "nobody", vec![]),
+        ("other", "bob", vec!["gus"]),
+    ] {
+        let found = write(&*opened.store, move |transaction| {
+            Box::pin(
+                async move { transaction.makers(&name(tenant), &name(user), Through::Memberships).await },
+            )
+        });
+        let expected: Vec<_> = makers.into_iter().map(name).collect();
+        assert_eq!(found.await.unwrap(), expected, "{user} of {tenant}");
+    }
 }
 
 async fn store_credential(opened: &Opened, number: u8) {

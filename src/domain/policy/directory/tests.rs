@@ -193,3 +193,27 @@ fn a_change_of_a_department_reaches_users_who_were_asked_about_before() {
     assert!(!after.user("ann").unwrap().has_role("maker"));
     assert!(policy.user("ann").unwrap().has_role("maker"), "the version before stays as it was");
 }
+
+#[test]
+fn a_change_of_the_directory_shares_the_document_and_whomever_it_is_not_about() {
+    let policy = policy();
+    let person = |policy: &Policy, user: &str| std::ptr::from_ref(policy.directory().user(user).unwrap());
+    let [ann, root] = ["ann", "root"].map(|user| policy.user(user).unwrap());
+    let department = Membership::DepartmentRole { department: name("guards"), role: name("maker") };
+    for (change, are_kept) in [
+        (Change::User { user: name("root"), kind: UserKind::Human, enabled: false }, true),
+        (Change::Belongs(Membership::UserRole { user: name("root"), role: name("maker") }), true),
+        // A department concerns whoever is below it; who that is isn't looked for.
+        (Change::Belongs(department), false),
+    ] {
+        let after = policy.with_changes(std::slice::from_ref(&change), 2);
+        assert!(Arc::ptr_eq(&policy.rulebook, &after.rulebook), "{change}");
+        assert!(std::ptr::eq(policy.endpoints(), after.endpoints()), "{change}");
+        assert!(std::ptr::eq(policy.rules(), after.rules()), "{change}");
+        assert!(std::ptr::eq(policy.tools(), after.tools()), "{change}");
+        assert_eq!(person(&policy, "ann"), person(&after, "ann"), "{change}");
+        assert_eq!(Arc::ptr_eq(&ann, &after.user("ann").unwrap()), are_kept, "{change}");
+        assert!(!Arc::ptr_eq(&root, &after.user("root").unwrap()), "{change}");
+        assert!(Arc::ptr_eq(&ann, &policy.user("ann").unwrap()), "the version before stays");
+    }
+}

@@ -1,9 +1,12 @@
-//! What is odd about a set of rules: repetitions, rules that decide nothing, conditions that can't be true.
+//! What is odd about a set of rules: repetitions, rules that decide nothing, conditions that can't be true, rules
+//! that deny everything between them.
 //!
 //! Every remark is certain; not everything odd is found. "Weaker" means: whenever the one matches, the other
 //! does, also where a match is for want of knowledge.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+mod opposed;
+
+use std::{collections::BTreeSet, fmt, slice, sync::Arc};
 
 use super::{
     Effect, Line, Rule, RuleTool,
@@ -13,10 +16,13 @@ use crate::domain::{json::Value, sensitivity::Sensitivity};
 
 /// The most remarks about one policy.
 pub const REMARKS_MAX: usize = 100;
-/// How many comparisons of conditions one pair of rules may take; beyond, nothing is said about it.
+/// How many comparisons of conditions one pair of rules may take, each way to be odd by itself; beyond, nothing is
+/// said about it.
 const STEPS_OF_PAIR_MAX: u32 = 2_000;
 /// How many comparisons all pairs together may take.
 const STEPS_MAX: u32 = 2_000_000;
+/// How many comparisons of the values in two lists count as one of conditions.
+const VALUES_OF_STEP: usize = 64;
 
 /// Something odd about a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +42,15 @@ pub enum Oddity {
     Repeats(Arc<str>, Line),
     /// Another rule does at least as much to every call that this one matches.
     Shadowed(Arc<str>, Line),
+    /// Another rule denies what this one doesn't, so that nothing is left of what both are about.
+    Contradicts {
+        /// The other rule.
+        rule: Arc<str>,
+        /// Where the document has it.
+        line: Line,
+        /// What both are about, in words for people.
+        about: String,
+    },
     /// Its condition can't be true; it matches only what can't be judged.
     NeverTrue,
     /// It can't match.
@@ -54,6 +69,9 @@ impl fmt::Display for Remark {
                     line.0
                 )
             }
+            Oddity::Contradicts { rule, line, about } => {
+                write!(formatter, "contradicts `{rule}` (line {}): no {about} passes both", line.0)
+            }
             Oddity::NeverTrue => formatter
                 .write_str("has a condition that contradicts itself; it matches only what can't be judged"),
             Oddity::NeverMatches => formatter.write_str("can never match: its condition contradicts itself"),
@@ -68,12 +86,44 @@ pub fn remarks(rules: &[Rule]) -> Vec<Remark> {
     let mut found = Vec::new();
     for (place, rule) in rules.iter().enumerate() {
         let oddity = contradiction(&rule.when).or_else(|| beside(rules, place, rule, &mut steps));
-        found.extend(oddity.map(|oddity| Remark { rule: Arc::clone(&rule.name), line: rule.line, oddity }));
-        if found.len() == REMARKS_MAX {
+        let opposed = rules.iter().take(place).find_map(|earlier| against(rule, earlier, &mut steps));
+        let remark = |oddity| Remark { rule: Arc::clone(&rule.name), line: rule.line, oddity };
+        found.extend(oddity.into_iter().chain(opposed).map(remark));
+        if found.len() >= REMARKS_MAX {
+            found.truncate(REMARKS_MAX);
             break;
         }
     }
     found
+}
+
+/// That two rules deny everything between them, told of the later one.
+fn against(rule: &Rule, earlier: &Rule, steps: &mut u32) -> Option<Oddity> {
+    let allowed = STEPS_OF_PAIR_MAX.min(*steps);
+    let mut left = allowed;
+    let about = opposed::opposed(rule, earlier, &mut left);
+    *steps -= allowed - left;
+    about.map(|about| Oddity::Contradicts { rule: Arc::clone(&earlier.name), line: earlier.line, about })
+}
+
+/// Takes steps from those that are left; false where there aren't so many.
+fn spend(steps: &mut u32, count: u32) -> bool {
+    let left = steps.checked_sub(count);
+    *steps = left.unwrap_or(0);
+    left.is_some()
+}
+
+/// The steps that it may take to compare what two fields are compared with.
+fn cost(one: &Field, other: &Field) -> u32 {
+    u32::try_from(items(one).len() * items(other).len() / VALUES_OF_STEP).unwrap_or(u32::MAX)
+}
+
+/// The things that follow a matcher's word: a list, or one.
+fn items(field: &Field) -> &[Value<'static>] {
+    match &field.operand {
+        Value::Array(items) => items,
+        one => slice::from_ref(one),
+    }
 }
 
 /// What is odd about a rule beside the others.
@@ -129,13 +179,14 @@ fn cover(large: &[RuleTool], small: &[RuleTool]) -> bool {
 
 /// Whether `weak` matches whenever `strong` does. "No" may mean that it wasn't found out.
 fn implies(strong: &Condition, weak: &Condition, steps: &mut u32) -> bool {
-    let Some(left) = steps.checked_sub(1) else { return false };
-    *steps = left;
+    if !spend(steps, 1) {
+        return false;
+    }
     if strong == weak {
         return true;
     }
     if let (Condition::Field(strong), Condition::Field(weak)) = (strong, weak) {
-        return field_implies(strong, weak);
+        return spend(steps, cost(strong, weak)) && field_implies(strong, weak);
     }
     if let Condition::All(weak) = weak {
         return weak.iter().all(|part| implies(strong, part, steps));
@@ -194,14 +245,7 @@ fn field_implies(strong: &Field, weak: &Field) -> bool {
 
 /// Whether every element of the one's list is in the other's.
 fn among(strong: &Field, weak: &Field) -> bool {
-    let list = |field: &'_ Field| -> Vec<Value<'static>> {
-        match &field.operand {
-            Value::Array(items) => items.clone(),
-            other => vec![other.clone()],
-        }
-    };
-    let weak = list(weak);
-    list(strong).iter().all(|item| weak.contains(item))
+    items(strong).iter().all(|item| items(weak).contains(item))
 }
 
 /// The values of `equals` or `in`, where none is the subject's.
@@ -253,6 +297,16 @@ impl<'a> Bound<'a> {
     fn within(&self, other: &Self) -> bool {
         self.is_upper == other.is_upper
             && (other.holds(self.value) || (!self.is_inclusive && self.value == other.value))
+    }
+
+    /// Whether every number is on the good side of one of them.
+    fn complements(&self, other: &Self) -> bool {
+        self.turned().excludes(&other.turned())
+    }
+
+    /// The bound whose good side is this one's other side.
+    fn turned(&self) -> Self {
+        Self { value: self.value, is_upper: !self.is_upper, is_inclusive: !self.is_inclusive }
     }
 
     /// Whether nothing is on the good side of both.

@@ -7,7 +7,7 @@
 mod command;
 mod compare;
 mod email;
-mod path;
+pub(super) mod path;
 mod secret;
 mod text;
 mod url;

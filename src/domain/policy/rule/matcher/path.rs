@@ -100,6 +100,16 @@ impl Paths {
             (within, _) => within.map(|within| within != self.outside),
         }
     }
+
+    /// Whether no path leads into a folder of each. "No" may mean that it isn't certain.
+    pub(in super::super) fn is_apart_from(&self, other: &Self) -> bool {
+        self.roots.iter().all(|one| other.roots.iter().all(|other| one.is_apart_from(other)))
+    }
+
+    /// Whether each of the folders is one of the other's or below one.
+    pub(in super::super) fn lie_within(&self, other: &Self) -> bool {
+        self.roots.iter().all(|inner| other.roots.iter().any(|outer| inner.lies_within(outer)))
+    }
 }
 
 impl Root {
@@ -136,6 +146,20 @@ impl Root {
                 && root.segments.len() <= spot.segments.len()
                 && root.segments.iter().zip(&spot.segments).all(|(own, other)| own == other))
         })
+    }
+
+    /// Whether no path leads to both or below. One path may be read in both styles, as `//srv/x/y` is.
+    fn is_apart_from(&self, other: &Self) -> bool {
+        let differ = |(one, other): (&Template, &Template)| {
+            one.fixed().zip(other.fixed()).is_some_and(|(one, other)| one != other)
+        };
+        self.style == other.style
+            && (self.volume != other.volume || self.segments.iter().zip(&other.segments).any(differ))
+    }
+
+    /// Whether every path that leads to this folder or below it leads to the other or below it.
+    fn lies_within(&self, other: &Self) -> bool {
+        self.style == other.style && self.volume == other.volume && self.segments.starts_with(&other.segments)
     }
 
     /// The folder that is meant for this subject.
