@@ -43,6 +43,8 @@ mod redemption;
 #[cfg(test)]
 mod review;
 #[cfg(test)]
+mod rpcs;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod scenarios;
