@@ -2,8 +2,8 @@
 
 macro_rules! rpcs {
     ($($service:ident { $($rpc:ident),* $(,)? })*) => {
-        /// One of Callgate's own RPCs. Adding one without a name here doesn't compile; a name without a
-        /// permission in the built-in policy fails a test.
+        /// One of Callgate's own RPCs. An RPC of the protocol without a name here fails a test, and so does a name
+        /// without a permission of its own in the built-in policy.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Rpc {
             $($(
@@ -75,6 +75,13 @@ mod tests {
         for rpc in Rpc::ALL {
             assert_eq!(rpc.resource_key(), format!("callgate.{}", rpc.as_str()));
         }
+    }
+
+    #[test]
+    fn the_built_in_policy_names_every_rpc_and_nothing_else_of_the_services() {
+        let keys = BUILTIN.lines().filter_map(|line| line.trim().strip_prefix("- callgate."));
+        let named: BTreeSet<&str> = keys.filter(|key| key.contains("Service.")).collect();
+        assert_eq!(named, Rpc::ALL.iter().map(|rpc| rpc.as_str()).collect());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use callgate::{
     domain::policy::BUILTIN,
     proto::v1::{
         AuditEntry, AuditKind, AuditQueryRequest, AuthorizeEndpointRequest, AuthorizeEndpointResponse,
-        AuthorizeToolRequest, CreateTokenRequest, EndpointDecision, EndpointReason, ExplainEndpointRequest,
-        Subject, explain_endpoint_request::Policy as Against,
+        AuthorizeToolRequest, CreateTenantRequest, CreateTokenRequest, EndpointDecision, EndpointReason,
+        ExplainEndpointRequest, Subject, explain_endpoint_request::Policy as Against,
     },
 };
 use serde_json::Value;
@@ -321,14 +321,7 @@ async fn the_command_line_exits_with_the_decision_and_a_start_says_what_is_in_fo
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let mut process = Process::start(&data, &[]).await;
-    let line = |process: &Process| {
-        let log = process.log();
-        log.lines().find(|line| line.contains("a policy is in force")).unwrap_or_default().to_owned()
-    };
-    let first = line(&process);
-    for part in ["tenant=default", "version=1", "tools=", "endpoints=0"] {
-        assert!(first.contains(part), "{part}: {first}");
-    }
+    assert_eq!(in_force(&process), ["tenant=default version=1 tools=44 endpoints=0 rules=0"]);
     let asking =
         ["--user", "dev_user", "--method", "get", "--path", "/api/users/7", "--attributes", "{\"a\":1}"];
     let (code, answer) = typed(&process, &data, &asking);
@@ -338,9 +331,32 @@ async fn the_command_line_exits_with_the_decision_and_a_start_says_what_is_in_fo
     assert_eq!((code, &answer["decision"]), (Some(0), &"ENDPOINT_DECISION_PERMIT".into()), "{answer}");
     assert_eq!(answer["segments"], serde_json::json!([{ "name": "id", "value": "7" }]));
     assert_eq!(recorded(&process.admin()).await.len(), 2);
+    let more = "tools:\n  - { server: shell, sensitivity: HIGH, names: [run] }\n";
+    let acme = CreateTenantRequest {
+        tenant: "acme".into(),
+        document: policy("STRICT", &format!("{ENDPOINTS}{RULES}"))
+            .replace("tenant: default", "tenant: acme")
+            .replace("tools:\n", more),
+        request_id: String::new(),
+    };
+    process.admin().tenants().create_tenant(acme).await.unwrap();
     assert!(process.stop().success());
-    let again = line(&Process::start(&data, &[]).await);
-    assert!(again.contains("version=2") && again.contains("endpoints=4"), "{again}");
+    assert_eq!(
+        in_force(&Process::start(&data, &[]).await),
+        [
+            "tenant=acme version=1 tools=45 endpoints=4 rules=2",
+            "tenant=default version=2 tools=44 endpoints=4 rules=0"
+        ]
+    );
+}
+
+/// What a start says of the policies in force, a line for each tenant.
+fn in_force(process: &Process) -> Vec<String> {
+    let log = process.log();
+    let told = log.lines().filter_map(|line| line.split_once("a policy is in force"));
+    let mut told: Vec<String> = told.map(|(_, fields)| fields.trim().to_owned()).collect();
+    told.sort();
+    told
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod audit;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod deploy;
 #[cfg(test)]
 mod directory;
@@ -42,6 +44,8 @@ mod process;
 mod redemption;
 #[cfg(test)]
 mod review;
+#[cfg(test)]
+mod rpcs;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

@@ -80,10 +80,14 @@ impl Process {
         self.child.wait().unwrap()
     }
 
+    /// A client with a secret.
+    pub fn client(&self, secret: &str) -> Client {
+        Client::connect(&self.address, &Credential::new(secret).unwrap()).unwrap()
+    }
+
     /// A client with the first credential of a user.
     pub fn first(&self, user: &str) -> Client {
-        let secret = secret(&self.data.join(format!("{user}.token")));
-        Client::connect(&self.address, &Credential::new(&secret).unwrap()).unwrap()
+        self.client(&secret(&self.data.join(format!("{user}.token"))))
     }
 
     /// The enforcement point.

@@ -4,7 +4,7 @@
 //! The terminal is tmux on a socket of its own; keys go in, and what stands on the screen is read back. Nothing
 //! waits for a time: each step waits for a condition, and only a hang meets the bound.
 
-mod tmux;
+pub mod tmux;
 
 use std::{process::Stdio, sync::Arc, time::Duration};
 

@@ -11,17 +11,18 @@ use callgate::{
     config::Config,
     domain::{policy::BUILTIN, time::Timestamp},
     proto::v1::{
-        ApprovalState, AuditKind, AuthorizeToolRequest, CancelApprovalRequest, DecideRequest, Decision,
-        DecisionReason, RequestApprovalRequest, RevokeTokenRequest, Verdict, VerifyAuditRequest,
-        VerifyAuditResponse,
+        ApprovalState, AuditKind, AuthorizeToolRequest, CancelApprovalRequest, ChangeDirectoryRequest,
+        DecideRequest, Decision, DecisionReason, DirectoryEdit, RequestApprovalRequest, RevokeTokenRequest,
+        UpdateUser, Verdict, VerifyAuditRequest, VerifyAuditResponse, directory_edit::Edit,
     },
 };
 use tokio::{task::JoinSet, time::Instant};
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::{
     harness::{
-        START, Service, apply, attach, authorize, call, edited, open, refused, request, subject, vote, wait,
+        START, Service, apply, attach, authorize, call, edited, open, refused, request, subject, token, vote,
+        wait,
     },
     process::Process,
 };
@@ -30,6 +31,9 @@ const REQUEST_ID: &str = "6f1c1a0e-3b1e-4c55-8a53-444444444444";
 
 /// How often the real servers look for each other's changes.
 const POLLING: (&str, &str) = ("CALLGATE_APPROVAL_POLLING_INTERVAL", "200ms");
+
+/// As seldom as can be set: what takes effect before then owes nothing to a look.
+const SELDOM: (&str, &str) = ("CALLGATE_APPROVAL_POLLING_INTERVAL", "60s");
 
 /// How late a stream may end after a decision elsewhere: ten times the goal of one look and 50 ms, for a machine
 /// that is busy; and well before a stream looks for itself.
@@ -237,6 +241,55 @@ async fn a_decision_through_another_process_ends_a_stream_in_time() {
         let ended = tokio::time::timeout(LATE, wait.end()).await.expect("the other server never looked");
         assert_eq!(ended.state(), ApprovalState::Rejected);
         println!("a decision elsewhere took {:?} to the stream", decided.elapsed());
+    }
+}
+
+/// How a call of `list_files` for `dev_user` is answered.
+async fn answered(gate: &Client) -> Result<DecisionReason, Status> {
+    let ask = AuthorizeToolRequest {
+        subject: subject("dev_user"),
+        call: call("list_files", "{}"),
+        ..Default::default()
+    };
+    Ok(gate.gate().authorize_tool(ask).await?.into_inner().reason())
+}
+
+#[tokio::test]
+async fn what_one_process_takes_away_the_other_refuses_on_the_very_next_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (one, two) = (Process::start(&data, &[SELDOM]).await, Process::start(&data, &[SELDOM]).await);
+    for (here, there) in [(&one, &two), (&two, &one)] {
+        let (admin, gate) = (here.admin(), there.gate());
+        // It knows the policy that is in force by then.
+        assert_eq!(answered(&gate).await.unwrap(), DecisionReason::PolicyAllows);
+
+        for (enabled, reason) in [(false, DecisionReason::UserDisabled), (true, DecisionReason::PolicyAllows)]
+        {
+            let user = UpdateUser { user: "dev_user".into(), enabled: Some(enabled), ..Default::default() };
+            let edits = vec![DirectoryEdit { edit: Some(Edit::UpdateUser(user)) }];
+            let request = ChangeDirectoryRequest { edits, ..Default::default() };
+            admin.policy().change_directory(request).await.unwrap();
+            assert_eq!(answered(&gate).await.unwrap(), reason);
+        }
+
+        let stricter = edited(&[("  dev_user: { roles: [developer] }\n", "  dev_user: { roles: [] }\n")]);
+        apply(&admin, &stricter).await.unwrap();
+        assert_eq!(answered(&gate).await.unwrap(), DecisionReason::PermissionMissing);
+        apply(&admin, BUILTIN).await.unwrap();
+        assert_eq!(answered(&gate).await.unwrap(), DecisionReason::PolicyAllows);
+
+        let (credential_id, secret) = token(&admin, "gate").await;
+        let limited = there.client(&secret);
+        assert_eq!(answered(&limited).await.unwrap(), DecisionReason::PolicyAllows);
+        let revoke = RevokeTokenRequest { credential_id, ..Default::default() };
+        admin.credentials().revoke_token(revoke).await.unwrap();
+        refused(&answered(&limited).await.unwrap_err(), Code::Unauthenticated, "CREDENTIAL_REFUSED");
+        assert_eq!(
+            answered(&gate).await.unwrap(),
+            DecisionReason::PolicyAllows,
+            "others are as good as before"
+        );
     }
 }
 

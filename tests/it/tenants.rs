@@ -2,14 +2,16 @@
 
 mod disabled;
 
-use std::process::Command;
+use std::{process::Command, sync::Arc};
 
 use callgate::{
     client::{Client, request_id},
     proto::v1::{
-        AuditKind, CreateTenantRequest, Decision, GetPolicyRequest, ListTenantsRequest, ListUsersRequest,
+        AuditKind, AuditQueryRequest, CreateTenantRequest, Decision, GetPolicyRequest, ListTenantsRequest,
+        ListTokensRequest, ListUsersRequest,
     },
 };
+use serde_json::Value;
 use tonic::{Code, Status};
 
 use crate::{
@@ -56,12 +58,51 @@ async fn a_tenant_that_is_made_works_at_once_and_shares_nothing() {
     assert!(policy.document.contains("tenant: default"));
     assert_eq!(listed(&admin).await.unwrap(), [("acme".into(), 2), ("default".into(), 1)]);
     // Each side has its entry: here who made it, there that it was made.
-    let made = service.entries().await.into_iter().find(|entry| entry.kind() == AuditKind::TenantCreated);
-    let entries: Vec<_> = service.entries().await;
-    let ours = entries.iter().rfind(|entry| entry.kind() == AuditKind::TenantCreated).unwrap();
-    assert_eq!(ours.actor, "admin_user");
-    assert!(ours.entry_json.contains(r#""tenant":"acme""#), "{}", ours.entry_json);
-    assert!(made.is_some());
+    let here = made(&admin).await;
+    let told: Vec<_> = here
+        .iter()
+        .map(|entry| (entry["actor"]["user"].as_str(), entry["details"]["tenant"].as_str()))
+        .collect();
+    assert_eq!(told, [(None, None), (Some("admin_user"), Some("acme"))], "{here:?}");
+    let there = made(&theirs).await;
+    let told: Vec<_> = there.iter().map(|entry| (&entry["tenant"], &entry["policy_version"])).collect();
+    assert_eq!(told, [(&"acme".into(), &1.into())], "{there:?}");
+}
+
+/// The entries of a tenant's log about tenants that were made, oldest first.
+async fn made(by: &Client) -> Vec<Value> {
+    let request = AuditQueryRequest {
+        kinds: vec![AuditKind::TenantCreated.into()],
+        oldest_first: true,
+        ..Default::default()
+    };
+    let page = by.audit().audit_query(request).await.unwrap().into_inner();
+    page.entries.iter().map(|entry| serde_json::from_str(&entry.entry_json).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_make_a_tenant_of_one_name_through_two_servers_exactly_one_does() {
+    let one = Service::start().await;
+    let two = Service::on(Arc::clone(&one.folder), one.clock.clone(), |_| ()).await;
+    let admins = [one.admin(), two.admin()];
+    for round in 0..8 {
+        let tenant = format!("acme{round}");
+        let (first, second) = tokio::join!(create(&admins[0], &tenant, ""), create(&admins[1], &tenant, ""));
+        let (made, refusal) = match (first, second) {
+            (Ok(made), Err(status)) | (Err(status), Ok(made)) => (made, status),
+            other => panic!("{other:?}"),
+        };
+        refused(&refusal, Code::AlreadyExists, "TENANT_EXISTS");
+        // Who lost left nothing behind: the one credential is the winner's, and it is good at both servers.
+        for service in [&one, &two] {
+            let theirs = service.client(&made.1);
+            let tokens = theirs.credentials().list_tokens(ListTokensRequest::default()).await.unwrap();
+            let users: Vec<_> = tokens.into_inner().tokens.into_iter().map(|token| token.user).collect();
+            assert_eq!(users, ["admin_user"]);
+        }
+    }
+    assert_eq!(listed(&admins[0]).await.unwrap().len(), 9);
+    assert_eq!(made(&admins[1]).await.len(), 9);
 }
 
 #[tokio::test]

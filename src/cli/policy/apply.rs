@@ -100,9 +100,8 @@ impl Wanted {
             // What was seen is what is applied.
             expected_version = expected_version.or(Some(compared.before_version));
             let is_same = compared.document_count == 0 && compared.directory_count == 0;
-            if !yes && !self.dry_run && !is_same && !agreed(output)? {
-                output.note("nothing was applied");
-                return Ok(Exit::Ok);
+            if !yes && !self.dry_run && !is_same {
+                confirm(output)?;
             }
         }
         let request = ApplyPolicyRequest {
@@ -160,10 +159,11 @@ impl Wanted {
     }
 }
 
-/// Whether the person at the terminal agrees.
-fn agreed(output: &Output) -> Result<bool, Failure> {
-    match output.ask("apply this? [y/N]") {
-        Some(answer) => Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes")),
+/// Lets the person at the terminal agree. Who doesn't has not got what the command is for, so it fails.
+fn confirm(output: &Output) -> Result<(), Failure> {
+    match output.ask("apply this? [y/N] ") {
+        Some(answer) if matches!(answer.to_lowercase().as_str(), "y" | "yes") => Ok(()),
+        Some(_) => Err(Failure::new(Exit::Failure, "nothing was applied")),
         None => Err(Failure::new(Exit::Usage, "nobody is there to be asked whether to apply this")
             .advise("add `--yes` to apply it without a question, or `--dry-run` to see what it means")),
     }
