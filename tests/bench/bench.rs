@@ -5,6 +5,7 @@
 //! for it. It speaks to the server as any client does. A wrong or missing answer ends the part that got it, with
 //! the reason; it never becomes a figure.
 
+mod decisions;
 mod echo;
 mod load;
 mod machine;
@@ -49,6 +50,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Some(Command::Echo { answer }) => {
             runtime.block_on(echo::serve(&answer))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Memory { users }) => {
+            rows::policy::memory::tell(users)?;
             Ok(ExitCode::SUCCESS)
         }
         None => match &cli.options.write_docs {

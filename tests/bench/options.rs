@@ -23,6 +23,12 @@ pub enum Command {
         /// The file
         answer: PathBuf,
     },
+    /// Says by how many bytes the policy of so many users makes it grow, and again when all were asked about
+    #[command(hide = true)]
+    Memory {
+        /// How many users
+        users: u32,
+    },
 }
 
 /// What to measure.
@@ -89,7 +95,7 @@ pub enum Part {
     Expiry,
     /// Queries and appends in a large log, and its verification
     Audit,
-    /// A policy of 100,000 users beside the small one, its changes, and 10,000 endpoints
+    /// One decision, a policy of 100,000 users beside the small one, its changes, and 10,000 endpoints
     Policy,
     /// What earlier systems reached
     Floor,

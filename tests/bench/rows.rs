@@ -6,7 +6,7 @@ mod expiry;
 mod floor;
 mod gate_calls;
 mod one_caller;
-mod policy;
+pub mod policy;
 mod streams;
 mod throughput;
 mod two_processes;

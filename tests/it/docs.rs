@@ -60,7 +60,7 @@ pub fn blocks(text: &str) -> Result<Vec<Block>, String> {
 }
 
 /// The text without its blocks of code.
-fn prose(text: &str) -> String {
+pub fn prose(text: &str) -> String {
     let mut inside = false;
     let lines = text.lines().filter(|line| {
         let is_fence = line.starts_with("```");
@@ -77,7 +77,7 @@ fn links(text: &str) -> Vec<String> {
 }
 
 /// What stands between single backticks.
-fn code_spans(text: &str) -> Vec<String> {
+pub fn code_spans(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(|span| span.replace('\n', " ")).collect()
 }
 

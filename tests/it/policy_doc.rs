@@ -6,10 +6,14 @@
 //! * `file: NAME`: the whole of a file;
 //! * `more: NAME`: what comes to the end of a file's sections; a section of one line takes the place of the old one;
 //! * `change: NAME`: lines of a file, and what takes their place, as `diff` writes them;
-//! * `run: STEP` or `run: STEP exits CODE…`: commands, and their exit codes, 0 where none is said;
+//! * `run: STEP` or `run: STEP exits CODE…`: commands, and their exit codes, 0 where none is said; behind `>` the file that
+//!   takes what one writes;
 //! * `output: STEP`: what the commands before it write; a line `…` stands for any lines.
 //!
 //! Times, ids, digests and numbers of entries differ from run to run and are left out of the comparison.
+//!
+//! The reference's short examples of conditions, selectors and matchers are read in rules of a document, and the object
+//! that it prints for rules about endpoints is the one that such a rule is asked about.
 
 use std::{
     fs,
@@ -18,8 +22,21 @@ use std::{
     process::{Command, Stdio},
 };
 
+use callgate::domain::{
+    policy::{
+        Policy,
+        document::Document,
+        endpoint::{
+            Attributes, Endpoint,
+            eval::{EndpointQuestion, EndpointReason, evaluate_endpoint},
+        },
+        rule::matcher::MATCHERS,
+    },
+    time::Timestamp,
+};
+
 use crate::{
-    docs::{Block, blocks, command_of},
+    docs::{Block, blocks, code_spans, command_of, prose},
     source::read,
     walk::{Running, line_with, word_after},
 };
@@ -27,7 +44,7 @@ use crate::{
 const PAGE: &str = "docs/POLICY.md";
 
 /// The languages of blocks that are run, written or compared, each of which must say what it is.
-const EXAMPLES: [&str; 4] = ["sh", "yaml", "diff", "text"];
+const EXAMPLES: [&str; 5] = ["sh", "bash", "yaml", "diff", "text"];
 
 /// The reader's folder and server.
 struct Reader<'a> {
@@ -89,10 +106,15 @@ impl Reader<'_> {
         let mut text = String::new();
         let mut ended = Vec::new();
         for line in lines {
+            let (line, file) =
+                line.split_once(" > ").map_or((line.as_str(), None), |(line, file)| (line, Some(file)));
             let mut command = self.command(line);
             let output = command.env("CALLGATE_ADDRESS", &self.address).output().expect("the program runs");
             text.push_str(&String::from_utf8_lossy(&output.stderr));
-            text.push_str(&String::from_utf8_lossy(&output.stdout));
+            match file {
+                Some(file) => fs::write(self.folder.join(file), &output.stdout).expect("a file"),
+                None => text.push_str(&String::from_utf8_lossy(&output.stdout)),
+            }
             ended.push(output.status.code().expect("an exit code"));
             self.runs += 1;
         }
@@ -192,6 +214,134 @@ fn the_examples_of_the_policy_page_work_as_printed() {
     }
     assert!(server.is_some(), "a server was started");
     assert!(reader.runs > 30, "only {} commands were run", reader.runs);
+    let (_, schema) = read_in(folder.path(), "with-schema.yaml");
+    let (text, _) = read_in(folder.path(), &schema);
+    assert_eq!(
+        text,
+        read("docs/policy.schema.json"),
+        "an editor finds the schema where the policy says it is"
+    );
+}
+
+/// A file of the reader's, and the schema that it names.
+fn read_in(folder: &Path, name: &str) -> (String, String) {
+    let text = fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("`{name}`: {error}"));
+    let first = text.lines().next().unwrap_or_default();
+    let schema = first.strip_prefix("# yaml-language-server: $schema=").unwrap_or_default().to_owned();
+    (text, schema)
+}
+
+/// What the short examples of the reference refer to.
+const AROUND: &str = "tenant: default
+workflow: false
+users: { root: { roles: [root] }, ann: {}, dana: { roles: [writer] } }
+departments: { platform: {} }
+roles:
+  root: { permissions: [{ effect: ALLOW, code: USE, resources: [callgate.*] }] }
+  writer: { permissions: [{ effect: ALLOW, code: VIEW, resources: [thing] }] }
+tools: [{ server: fs, names: [write_file], sensitivity: LOW }]
+";
+
+/// The part of the reference about rules, without its blocks of code.
+fn about_rules() -> String {
+    let page = read(PAGE);
+    let (_, rules) = page.split_once("\n### Rules\n").expect("a part about rules");
+    let (rules, _) = rules.split_once("\n### ").expect("a part behind it");
+    prose(rules)
+}
+
+/// The rows of the table that follows a text, in their cells.
+fn table<'t>(text: &'t str, title: &str) -> Vec<Vec<&'t str>> {
+    let (_, behind) = text.split_once(title).unwrap_or_else(|| panic!("there is no `{title}`"));
+    let lines = behind.lines().skip_while(|line| !line.starts_with("| "));
+    let rows = lines.take_while(|line| line.starts_with("| ")).skip(2);
+    rows.map(|line| line.trim_matches(['|', ' ']).split(" | ").collect()).collect()
+}
+
+/// The conditions among short examples, as they may stand behind `when`.
+fn conditions(spans: &[String]) -> Vec<String> {
+    let of = |span: &String| {
+        let named = ["all: [", "any: [", "none: [", "subject: {", "time: {"];
+        if span.starts_with("{ at: ") {
+            Some(span.clone())
+        } else if named.iter().any(|start| span.starts_with(start)) {
+            Some(format!("{{ {} }}", span.replace('…', "{ at: /x, present: true }")))
+        } else {
+            None
+        }
+    };
+    spans.iter().filter_map(of).collect()
+}
+
+/// Asserts that a document with these conditions is a good one.
+fn assert_read(conditions: &[String]) {
+    let rule = |(number, when): (usize, &String)| {
+        format!(
+            "  - {{ name: r{number}, tools: [{{ server: fs, names: [write_file] }}], effect: DENY, message: m, when: {when} }}\n"
+        )
+    };
+    let rules: String = conditions.iter().enumerate().map(rule).collect();
+    let text = format!("{AROUND}rules:\n{rules}");
+    if let Err(faults) = Document::parse(&text) {
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        panic!("{PAGE} has an example that isn't accepted: {}\n{text}", told.join("\n"));
+    }
+}
+
+#[test]
+fn the_short_examples_of_the_policy_page_are_accepted() {
+    let text = about_rules();
+    let matchers = table(&text, "**Matchers**");
+    let words: Vec<String> = matchers.iter().flat_map(|row| code_spans(row[0])).collect();
+    let known: Vec<&str> = MATCHERS.iter().map(|matcher| matcher.word).collect();
+    assert_eq!(words, known, "the table has every matcher");
+    for row in &matchers {
+        let examples = code_spans(row[1]);
+        assert_eq!(conditions(&examples).len(), 1, "{row:?}");
+        assert!(code_spans(row[0]).iter().any(|word| examples[0].contains(&format!(" {word}: "))), "{row:?}");
+    }
+    let forms: Vec<String> =
+        table(&text, "**Conditions**").iter().map(|row| code_spans(row[0]).remove(0)).collect();
+    let keys: Vec<&str> = forms.iter().filter_map(|form| Some(form.split_once(':')?.0)).collect();
+    assert_eq!(keys, ["all", "any", "none", "at", "subject", "time"]);
+    let selectors = table(&text, "**Selectors**").into_iter().flat_map(|row| code_spans(row[0]));
+    let selected: Vec<String> =
+        selectors.map(|selector| format!("{{ at: {selector}, type: string }}")).collect();
+    assert!(selected.len() > 5, "{selected:?}");
+    let all = conditions(&code_spans(&text));
+    assert!(all.len() >= matchers.len() + keys.len(), "{all:?}");
+    assert_read(&[all, selected].concat());
+}
+
+#[test]
+fn a_rule_about_an_endpoint_sees_what_the_policy_page_prints() {
+    let blocks = blocks(&read(PAGE)).expect("blocks that are closed");
+    let printed: Vec<&Block> = blocks.iter().filter(|block| block.language == "json").collect();
+    let [block] = printed.as_slice() else { panic!("one object is printed: {printed:?}") };
+    let printed = block.lines.join(" ");
+    let seen: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    let (method, path) = (seen["method"].as_str().expect("a method"), seen["path"].as_str().expect("a path"));
+    let mut pattern = path.to_owned();
+    for (name, segment) in seen["segments"].as_object().expect("segments") {
+        pattern = pattern.replacen(segment.as_str().expect("a segment"), &format!("{{{name}}}"), 1);
+    }
+    assert_ne!(pattern, path, "something is captured");
+    let text = format!(
+        "{AROUND}endpoints: [{{ name: it, methods: [{method}], path: '{pattern}', requires: [{{ resource: thing, code: VIEW }}] }}]
+rules: [{{ name: r, endpoints: [it], effect: DENY, message: m, when: {{ none: [{{ at: '', equals: {printed} }}] }} }}]\n"
+    );
+    let document = Document::parse(&text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
+    let policy = Policy::compile(&document, 1);
+    let endpoint = Endpoint::read(method, path).expect("an endpoint");
+    let reason = |attributes: &str| {
+        let attributes = Attributes::read(attributes, 1_000).expect("attributes");
+        let (endpoint, time) = (Ok(&endpoint), Timestamp::from_micros(0));
+        let question =
+            EndpointQuestion { user: "dana", agent: None, endpoint, attributes: &attributes, time };
+        evaluate_endpoint(&policy, &question).reason
+    };
+    assert_eq!(reason(&seen["attributes"].to_string()), EndpointReason::PolicyPermits);
+    assert_eq!(reason(r#"{"other":1}"#), EndpointReason::RuleDenied);
 }
 
 #[cfg(test)]

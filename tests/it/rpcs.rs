@@ -15,7 +15,7 @@ use callgate::{
         ListApprovalsRequest, ListDepartmentsRequest, ListGrantsRequest, ListPolicyVersionsRequest,
         ListTenantsRequest, ListTokensRequest, ListUsersRequest, Outcome, ReportOutcomeRequest,
         RequestApprovalRequest, RevokeGrantRequest, RevokeTokenRequest, SimulatePolicyRequest, Verdict,
-        VerifyAuditRequest, directory_edit::Edit, simulate_policy_request::Policy,
+        VerifyAuditRequest, directory_edit::Edit, simulate_policy_request::Policy, UpdateTenantRequest,
     },
 };
 use tonic::{Code, Response, Status, Streaming};
@@ -130,6 +130,11 @@ async fn ask(by: &Client, rpc: Rpc) -> Result<(), Status> {
         Rpc::CreateTenant => {
             let request = CreateTenantRequest { tenant: "acme".into(), ..Default::default() };
             by.tenants().create_tenant(request).await.map(drop)
+        }
+        Rpc::UpdateTenant => {
+            let request =
+                UpdateTenantRequest { tenant: "acme".into(), enabled: Some(true), ..Default::default() };
+            by.tenants().update_tenant(request).await.map(drop)
         }
         Rpc::ListTenants => by.tenants().list_tenants(ListTenantsRequest::default()).await.map(drop),
     }

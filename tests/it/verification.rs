@@ -1,5 +1,5 @@
 //! Every requirement in docs/REQUIREMENTS.md is shown by tests that docs/VERIFICATION.md names, and every test that
-//! it names is there.
+//! it names is there. A part of the benchmark and a fuzz target are evidence too, and none of them is left out.
 //!
 //! Nothing is compiled for it: tests are found in the sources by their attribute, with the modules around them.
 
@@ -11,11 +11,14 @@ const REQUIREMENTS: &str = "docs/REQUIREMENTS.md";
 const VERIFICATION: &str = "docs/VERIFICATION.md";
 const BENCHMARKS: &str = "docs/BENCHMARKS.md";
 
+/// Where the benchmark has its parts.
+const OPTIONS: &str = "tests/bench/options.rs";
+
 /// The heading under which requirements stand that nothing shows yet.
 const OPEN: &str = "## What follows";
 
 /// Where evidence comes from, as the beginning of its name.
-const KINDS: [&str; 4] = ["it::", "lib::", "peers::", "bench::"];
+const KINDS: [&str; 5] = ["it::", "lib::", "peers::", "bench::", "fuzz::"];
 
 /// The rows of tables whose first cell is an id: a capital letter and a number.
 fn rows(text: &str) -> Vec<(String, String)> {
@@ -105,11 +108,41 @@ fn peers(text: &str) -> Vec<String> {
     names.map(|(name, _)| format!("peers::{name}")).collect()
 }
 
-/// The parts of the benchmark that have a row in its results.
-fn benchmarks(page: &str) -> Vec<String> {
-    let results = page.split_once("<!-- results").map_or("", |(_, results)| results);
-    let first = results.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+/// The parts of the benchmark, as its command line calls them.
+fn benchmarks(options: &str) -> Vec<String> {
+    let tokens = tokens(options);
+    let words = texts(&tokens);
+    let begin = words.windows(3).position(|window| window == ["enum", "Part", "{"]);
+    let listed = begin.map(|at| &words[at + 3..]).unwrap_or_default();
+    let variants = listed.iter().take_while(|word| **word != "}").filter(|word| is_word(word));
+    variants.map(|variant| format!("bench::{}", dashed(variant))).collect()
+}
+
+/// `OneCaller` as `one-caller`.
+fn dashed(variant: &str) -> String {
+    let mut name = String::new();
+    for letter in variant.chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+/// The parts of the benchmark of which the page says what is measured.
+fn described(page: &str) -> Vec<String> {
+    let (_, section) = page.split_once("## What is measured").unwrap_or_default();
+    let (table, _) = section.split_once("\n#").unwrap_or((section, ""));
+    let first = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
     first.map(|(part, _)| format!("bench::{part}")).collect()
+}
+
+/// The fuzz targets: the files in their folder.
+fn fuzz_targets() -> Vec<String> {
+    let files = rust_files(&package().join("tests/fuzz/fuzz_targets"));
+    let names = files.iter().filter_map(|path| path.file_stem()?.to_str());
+    names.map(|name| format!("fuzz::{name}")).collect()
 }
 
 /// Everything that may be named.
@@ -124,9 +157,8 @@ fn known() -> BTreeSet<String> {
         found.extend(tests_in(&text).into_iter().chain(stamped).map(|name| format!("{prefix}::{name}")));
     }
     found.extend(peers(&read("tests/peers/cases.py")));
-    if package().join(BENCHMARKS).exists() {
-        found.extend(benchmarks(&read(BENCHMARKS)));
-    }
+    found.extend(benchmarks(&read(OPTIONS)));
+    found.extend(fuzz_targets());
     found
 }
 
@@ -168,6 +200,18 @@ fn every_requirement_is_shown_by_tests_that_are_there() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+#[test]
+fn every_part_of_the_benchmark_is_described_and_every_fuzz_target_shows_something() {
+    let parts = benchmarks(&read(OPTIONS));
+    assert!(parts.len() > 5, "only {parts:?} were found");
+    assert_eq!(described(&read(BENCHMARKS)), parts, "{BENCHMARKS} says what each part measures");
+    let shown = rows(&read(VERIFICATION));
+    let named: BTreeSet<&str> = shown.iter().flat_map(|(_, row)| evidence(row)).collect();
+    for target in fuzz_targets() {
+        assert!(named.contains(target.as_str()), "{VERIFICATION} doesn't name `{target}`");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,10 +247,12 @@ mod tests {
         assert_eq!(of("tests/it/store/feed.rs"), "it::store::feed");
         assert_eq!((of("tests/it/main.rs"), of("src/hub.rs")), ("it".to_owned(), "lib::hub".to_owned()));
         assert_eq!(peers("@check(ALL)\nasync def x(gate: Gate) -> None:\nasync def y(\n"), ["peers::x"]);
-        assert_eq!(
-            benchmarks("| part | what |\n<!-- results: here -->\n| part | what |\n| floor | a |\n")[1..],
-            ["bench::floor"]
-        );
+        let parts =
+            "/// The parts\nenum Part {\n/// One, and\nFloor,\n/// two\nOneCaller,\n}\nenum Other { X }";
+        assert_eq!(benchmarks(parts), ["bench::floor", "bench::one-caller"]);
+        let page =
+            "| `a` | b |\n## What is measured\n| part | what |\n| `floor` | a |\n### More\n| `b` | c |";
+        assert_eq!(described(page), ["bench::floor"]);
     }
 
     #[test]

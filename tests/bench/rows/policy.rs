@@ -1,5 +1,8 @@
-//! Large policies: an organisation of 100,000 users beside a small one, changes of single users in it, and an API of
-//! 10,000 endpoints beside one of ten.
+//! The policy: what one decision costs and what a large policy takes, within a process; then through gRPC an organisation
+//! of 100,000 users beside a small one, changes of single users in it, and an API of 10,000 endpoints beside one of ten.
+
+mod decision;
+pub mod memory;
 
 use std::{sync::Arc, time::Instant};
 
@@ -71,14 +74,17 @@ struct Round {
 
 /// Measures it.
 pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let mut rows = organisation(bench).await?;
+    let whole = Organisation::LARGE;
+    let organisation = Organisation { users: bench.scale.count(whole.users), ..whole };
+    // No server runs meanwhile.
+    let mut rows = decision::measure(&bench.scale, &organisation)?;
+    rows.push(memory::measure(&organisation)?);
+    rows.extend(compared_organisations(bench, organisation).await?);
     rows.push(endpoints(bench).await?);
     Ok(rows)
 }
 
-async fn organisation(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let whole = Organisation::LARGE;
-    let organisation = Organisation { users: bench.scale.count(whole.users), ..whole };
+async fn compared_organisations(bench: &Bench, organisation: Organisation) -> anyhow::Result<Vec<Row>> {
     let small = bench.with_users(&bench.folder.join("policy-small")).await?;
     let large =
         bench.with_policy(&bench.folder.join("policy-large"), &organisation.document(BUILTIN)).await?;

@@ -132,6 +132,7 @@ fn the_built_in_roles_hold_their_own_rpcs() {
         ("PolicyService.ApplyPolicy", ".....a"),
         ("CredentialService.CreateToken", ".....a"),
         ("TenantService.CreateTenant", ".....a"),
+        ("TenantService.UpdateTenant", ".....a"),
         ("approvals.read_all", "....ua"),
         ("tenants", ".....a"),
         ("speak_for.dev_user", "..g..."),

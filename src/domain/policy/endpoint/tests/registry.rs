@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::domain::policy::{
     endpoint::{
-        Endpoint, EndpointEntry, Endpoints, Method, PathPattern, Requirement,
+        ENDPOINTS_MAX, Endpoint, EndpointEntry, Endpoints, Method, PathPattern, Requirement,
         pattern::{PATTERN_BYTES_MAX, PATTERN_SEGMENTS_MAX, PatternFault},
     },
     resource::Code,
@@ -237,6 +237,27 @@ fn slowly(entries: &[PlainEntry], method: &str, path: &[&str]) -> (Option<usize>
     (live.map(|(_, place)| place), shadow.map(|(_, place)| place))
 }
 
+/// Segments of which three make more patterns than there may be entries.
+const SEGMENTS: [&str; 22] = [
+    "a", "B", "*", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t",
+    "u",
+];
+
+/// As many entries as there may be, no two of them alike: nearly every choice of three segments.
+fn very_many() -> Vec<PlainEntry> {
+    let of = |number: usize| SEGMENTS[number % SEGMENTS.len()];
+    let methods = [vec![], vec!["GET"], vec!["HEAD", "POST"], vec!["GET", "PUT"], vec![]];
+    let entry = |number: usize| {
+        let segments = [1, SEGMENTS.len(), SEGMENTS.len().pow(2)].map(|place| of(number / place)).to_vec();
+        (
+            (segments, number.is_multiple_of(3)),
+            methods[number % methods.len()].clone(),
+            number.is_multiple_of(7),
+        )
+    };
+    (0..ENDPOINTS_MAX).map(entry).collect()
+}
+
 fn entries() -> impl Strategy<Value = Vec<PlainEntry>> {
     let segment = select(&["a", "B", "c", "*", "{x}"][..]);
     let segments = vec(segment, 0..4).prop_filter("a name twice", |segments| {
@@ -259,6 +280,35 @@ fn entries() -> impl Strategy<Value = Vec<PlainEntry>> {
     })
 }
 
+/// Asserts that the registry of some entries finds what looking at each of them finds.
+fn agrees<'p>(plain: &[PlainEntry], paths: impl IntoIterator<Item = Vec<&'p str>>) {
+    let all: Vec<_> =
+        plain.iter().map(|(pattern, methods, shadow)| entry(&text_of(pattern), methods, *shadow)).collect();
+    let endpoints = registry(&all);
+    let place = |entry: Option<&Arc<EndpointEntry>>| {
+        entry.map(|entry| endpoints.entries().iter().position(|other| Arc::ptr_eq(entry, other)).unwrap())
+    };
+    for path in paths {
+        for method in ["GET", "HEAD", "POST", "PUT"] {
+            let endpoint = Endpoint::read(method, &format!("/{}", path.join("/"))).unwrap();
+            let found = endpoints.find(&endpoint);
+            let expected = slowly(plain, method, &path);
+            assert_eq!((place(found.live), place(found.shadow)), expected, "{method} {path:?}");
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_entries_are_found_as_looking_at_every_one_finds_them() {
+    let asked = |number: usize| {
+        // In another case, unknown, too short and too long as well.
+        let words = ["a", "b", "C", "m", "T", "u", "zz"];
+        let segment = |place: u32| words[number / words.len().pow(place) % words.len()];
+        (0..=u32::try_from(number % 4).unwrap()).map(segment).collect()
+    };
+    agrees(&very_many(), (0..343).step_by(3).map(asked));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -267,19 +317,6 @@ proptest! {
         plain in entries(),
         paths in vec(vec(select(&["a", "A", "b", "c", "d"][..]), 0..5), 8),
     ) {
-        let all: Vec<_> =
-            plain.iter().map(|(pattern, methods, shadow)| entry(&text_of(pattern), methods, *shadow)).collect();
-        let endpoints = registry(&all);
-        let place = |entry: Option<&Arc<EndpointEntry>>| {
-            entry.map(|entry| endpoints.entries().iter().position(|other| Arc::ptr_eq(entry, other)).unwrap())
-        };
-        for path in paths {
-            for method in ["GET", "HEAD", "POST", "PUT"] {
-                let endpoint = Endpoint::read(method, &format!("/{}", path.join("/"))).unwrap();
-                let found = endpoints.find(&endpoint);
-                let expected = slowly(&plain, method, &path);
-                prop_assert_eq!((place(found.live), place(found.shadow)), expected, "{} {:?}", method, path);
-            }
-        }
+        agrees(&plain, paths);
     }
 }
