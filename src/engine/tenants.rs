@@ -78,6 +78,19 @@ pub async fn create(store: &dyn Store, tenant: NewTenant) -> Result<bool, Error>
     Ok(is_new)
 }
 
+/// Reads the policy with which a tenant of that name begins, and finds its first admin.
+fn first_policy(tenant: &Name, text: String) -> Result<(Document, String, Name), Error> {
+    let document = Document::parse(&text).map_err(|faults| invalid(&faults))?;
+    if document.tenant() != tenant {
+        let message = format!("`tenant` must be `{tenant}`, as the request names it");
+        return Err(Error { reason: Reason::PolicyInvalid, ..Error::field("document", message) });
+    }
+    let admin = Policy::compile(&document, 1).first_admin().ok_or_else(|| {
+        Error::new(Reason::PolicyInvalid, "nobody may change this policy; give a HUMAN user a role that may")
+    })?;
+    Ok((document, text, admin))
+}
+
 /// Stores a tenant with its policy and directory; whether there was none of that name before.
 async fn insert(tx: &mut dyn Transaction, document: &Document, text: &str) -> Result<bool, StoreError> {
     let name = document.tenant();
@@ -158,17 +171,7 @@ impl Engine {
             None => document_for(&wanted.tenant, BUILTIN)?,
         };
         self.check_length(&text)?;
-        let document = Document::parse(&text).map_err(|faults| invalid(&faults))?;
-        if *document.tenant() != wanted.tenant {
-            let message = format!("`tenant` must be `{}`, as the request names it", wanted.tenant);
-            return Err(Error { reason: Reason::PolicyInvalid, ..Error::field("document", message) });
-        }
-        let admin = Policy::compile(&document, 1).first_admin().ok_or_else(|| {
-            Error::new(
-                Reason::PolicyInvalid,
-                "nobody may change this policy; give a HUMAN user a role that may",
-            )
-        })?;
+        let (document, text, admin) = self.costly.run(move |_| first_policy(&wanted.tenant, text)).await??;
         let secret = Secret::fresh()?;
         let first = (fresh(CredentialId::from_random)?, admin, secret.hash());
         let (retention, lifetime) = (self.limits.request_id_retention, self.limits.token_lifetime_max);

@@ -14,8 +14,9 @@ use callgate::{
         ExplainEndpointRequest, GetApprovalRequest, GetCheckpointRequest, GetPolicyRequest,
         ListApprovalsRequest, ListDepartmentsRequest, ListGrantsRequest, ListPolicyVersionsRequest,
         ListTenantsRequest, ListTokensRequest, ListUsersRequest, Outcome, ReportOutcomeRequest,
-        RequestApprovalRequest, RevokeGrantRequest, RevokeTokenRequest, SimulatePolicyRequest, Verdict,
-        VerifyAuditRequest, directory_edit::Edit, simulate_policy_request::Policy, UpdateTenantRequest,
+        RequestApprovalRequest, RevokeGrantRequest, RevokeTokenRequest, SimulatePolicyRequest,
+        UpdateTenantRequest, Verdict, VerifyAuditRequest, directory_edit::Edit,
+        simulate_policy_request::Policy,
     },
 };
 use tonic::{Code, Response, Status, Streaming};

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     domain::{name::Name, policy::directory::Change, time::Timestamp},
     store::{
-        Belonging, Member, PolicyStep, PolicyVersion, StoreError, StoredPolicy, TenantState, Versions, row::Row,
+        Belonging, Member, PolicyStep, PolicyVersion, StoreError, StoredPolicy, TenantState, Versions,
+        row::Row,
     },
 };
 
