@@ -47,6 +47,8 @@ impl Costly {
 mod tests {
     use std::sync::mpsc;
 
+    use tokio::task::JoinSet;
+
     use super::*;
 
     #[tokio::test]
@@ -56,7 +58,8 @@ mod tests {
         let (go_on, may_go_on) = mpsc::channel::<()>();
         let (told, tells) = mpsc::channel();
         let of = Arc::clone(&costly);
-        let first = tokio::spawn(async move {
+        let mut first = JoinSet::new();
+        first.spawn(async move {
             let work = move |unwanted: &CancellationToken| {
                 begun.send(()).unwrap();
                 may_go_on.recv().unwrap();
@@ -65,11 +68,11 @@ mod tests {
             of.run(work).await
         });
         has_begun.await.unwrap();
-        first.abort();
-        assert!(first.await.unwrap_err().is_cancelled());
+        first.abort_all();
+        assert!(first.join_next().await.unwrap().unwrap_err().is_cancelled());
         assert_eq!(costly.turn.available_permits(), 0, "its work is still going on");
         go_on.send(()).unwrap();
-        assert_eq!(costly.run(|unwanted| unwanted.is_cancelled()).await.unwrap(), false);
+        assert!(!costly.run(CancellationToken::is_cancelled).await.unwrap());
         assert!(tells.recv().unwrap(), "the first was told that nobody waits");
     }
 }

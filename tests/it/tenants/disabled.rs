@@ -74,7 +74,6 @@ async fn nobody_may_do_anything_in_it_from_the_very_next_call_on_until_it_is_ena
         subject: subject("dev_user"),
         call: call("list_files", "{}"),
         policy: Some(Policy::PolicyVersion(2)),
-        ..ExplainDecisionRequest::default()
     };
     let explained = other_admin.policy().explain_decision(request).await.unwrap().into_inner();
     assert_eq!(explained.reason(), DecisionReason::TenantDisabled);

@@ -4,8 +4,8 @@
 //! different ways, each is worked out once, and a byte of the text costs one step. Where it can't, a text can be
 //! written on which each byte costs as many steps as the expression has parts: `a[ab]{99}c` may have come to any of
 //! 2^99, and takes a second for 256 KiB of `a` and `b`. So all ways are worked out when an expression is read, and one
-//! with too many of them is refused. `\b` and its kin look at ASCII alone, as what looks at all letters can't be
-//! worked out like that.
+//! with too many of them is refused. `\b`, `\d`, `\w` and their kin look at ASCII alone: with all letters and digits
+//! there are, few expressions have few ways.
 
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use regex_automata::{
@@ -13,7 +13,7 @@ use regex_automata::{
     nfa::thompson::{self, WhichCaptures},
     util::syntax,
 };
-use regex_syntax::ast::{self, AssertionKind, Ast};
+use regex_syntax::ast::{self, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSetItem};
 
 /// The most memory that a compiled regular expression takes, in bytes.
 const SIZE_MAX: usize = 256 * 1024;
@@ -32,7 +32,7 @@ const DEPTH_MAX: u32 = 32;
 /// # Errors
 /// What is wrong with it, for people.
 pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
-    let pattern = ascii_boundaries(pattern).map_err(|error| wrong(&error.kind().to_string()))?;
+    let pattern = in_ascii(pattern)?;
     let built = RegexBuilder::new(&pattern)
         .size_limit(SIZE_MAX)
         .dfa_size_limit(SEARCH_SIZE_MAX)
@@ -48,7 +48,7 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
     if !has_few_ways(&[pattern.as_str()]) {
         return Err(
             "takes too long on some texts, as it may be within a counted piece at many places at once; use \
-                    `*` or `+`, a smaller count, or fewer characters, such as `[a-z]` for `\\w`"
+                    `*` or `+`, a smaller count, or fewer characters, such as `[a-z]` for `.`"
                 .to_owned(),
         );
     }
@@ -89,28 +89,45 @@ fn has_few_ways<P: AsRef<str>>(patterns: &[P]) -> bool {
     dense::Builder::new().configure(config).build_from_nfa(&nfa).is_ok()
 }
 
-/// The pattern, in which word boundaries look at ASCII alone.
-fn ascii_boundaries(pattern: &str) -> Result<String, ast::Error> {
-    let whole = ast::parse::ParserBuilder::new().nest_limit(DEPTH_MAX).build().parse(pattern)?;
-    let Ok(boundaries) = ast::visit(&whole, Boundaries(Vec::new()));
+/// The pattern, in which words and digits are those of ASCII.
+fn in_ascii(pattern: &str) -> Result<String, String> {
+    let parsed = ast::parse::ParserBuilder::new().nest_limit(DEPTH_MAX).build().parse(pattern);
+    let parsed = parsed.map_err(|error| wrong(&error.kind().to_string()))?;
+    let Ok(places) = ast::visit(&parsed, Places(Vec::new()));
     let (mut ascii, mut from) = (String::with_capacity(pattern.len()), 0);
-    for span in boundaries {
+    for (span, class) in places {
         let (start, end) = (span.start.offset, span.end.offset);
         ascii.push_str(pattern.get(from..start).unwrap_or_default());
-        ascii.push_str("(?-u:");
-        ascii.push_str(pattern.get(start..end).unwrap_or_default());
-        ascii.push(')');
+        let written = pattern.get(start..end).unwrap_or_default();
+        match class {
+            Some(class) => ascii.push_str(class),
+            None => ascii.extend(["(?-u:", written, ")"]),
+        }
         from = end;
     }
     ascii.push_str(pattern.get(from..).unwrap_or_default());
     Ok(ascii)
 }
 
-/// Where the word boundaries of a pattern stand.
-struct Boundaries(Vec<ast::Span>);
+/// Where a pattern asks for words and digits: the class to put there, or none for a boundary of a word.
+struct Places(Vec<(ast::Span, Option<&'static str>)>);
 
-impl ast::Visitor for Boundaries {
-    type Output = Vec<ast::Span>;
+impl Places {
+    fn add_class(&mut self, class: &ClassPerl) {
+        let ascii = match (&class.kind, class.negated) {
+            (ClassPerlKind::Digit, false) => "[0-9]",
+            (ClassPerlKind::Digit, true) => "[^0-9]",
+            (ClassPerlKind::Word, false) => "[0-9A-Za-z_]",
+            (ClassPerlKind::Word, true) => "[^0-9A-Za-z_]",
+            // All that is white space somewhere separates somewhere.
+            (ClassPerlKind::Space, _) => return,
+        };
+        self.0.push((class.span, Some(ascii)));
+    }
+}
+
+impl ast::Visitor for Places {
+    type Output = Vec<(ast::Span, Option<&'static str>)>;
     type Err = std::convert::Infallible;
 
     fn finish(self) -> Result<Self::Output, Self::Err> {
@@ -118,16 +135,22 @@ impl ast::Visitor for Boundaries {
     }
 
     fn visit_pre(&mut self, ast: &Ast) -> Result<(), Self::Err> {
-        let Ast::Assertion(assertion) = ast else { return Ok(()) };
-        let is_place_of_text = matches!(
-            assertion.kind,
-            AssertionKind::StartLine
-                | AssertionKind::EndLine
-                | AssertionKind::StartText
-                | AssertionKind::EndText
-        );
-        if !is_place_of_text {
-            self.0.push(assertion.span);
+        use AssertionKind::{EndLine, EndText, StartLine, StartText};
+        match ast {
+            Ast::ClassPerl(class) => self.add_class(class),
+            Ast::Assertion(assertion)
+                if !matches!(assertion.kind, StartLine | EndLine | StartText | EndText) =>
+            {
+                self.0.push((assertion.span, None));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), Self::Err> {
+        if let ClassSetItem::Perl(class) = item {
+            self.add_class(class);
         }
         Ok(())
     }
@@ -152,6 +175,8 @@ mod tests {
             "(a+)+$|(a|aa)*b",
             "sk-[A-Za-z0-9_-]{20}",
             "a{1000}",
+            r"^\w{3,20}$",
+            r"\b\w+@\w+\.\w{2,6}\b",
             r"x.*y.*z",
         ] {
             assert!(compile(pattern).is_ok(), "{pattern}: {:?}", compile(pattern));
@@ -161,22 +186,29 @@ mod tests {
     #[test]
     fn a_pattern_that_is_none_is_told_why() {
         assert_eq!(compile("a(").unwrap_err(), "is no regular expression: unclosed group");
-        assert!(compile(r"\w{1000}").unwrap_err().contains("when compiled"));
+        assert!(compile(r"\pL{1000}").unwrap_err().contains("when compiled"));
         assert!(compile(&"(".repeat(99)).is_err());
     }
 
     #[test]
-    fn word_boundaries_look_at_ascii_alone() {
-        let shown = |pattern: &str| ascii_boundaries(pattern).unwrap();
+    fn words_and_digits_are_those_of_ascii() {
+        let shown = |pattern: &str| in_ascii(pattern).unwrap();
         assert_eq!(shown(r"^\bé\B$|[b]\\b"), r"^(?-u:\b)é(?-u:\B)$|[b]\\b");
         assert_eq!(shown(r"(?x) \b{start} a # \b"), r"(?x) (?-u:\b{start}) a # \b");
         assert_eq!(shown(r"\<a\>"), r"(?-u:\<)a(?-u:\>)");
+        assert_eq!(shown(r"\d\D[\w-][^\W\s]"), r"[0-9][^0-9][[0-9A-Za-z_]-][^[^0-9A-Za-z_]\s]");
         for (pattern, text, is_match) in [
             (r"\brm\b", "a rm b", true),
             (r"\brm\b", "arm", false),
             (r"\brm\b", "érm", true),
             (r"a\Bé", "aé", false),
             (r"a\B", "ab", true),
+            (r"^\d+$", "12", true),
+            (r"^\d+$", "٣", false),
+            (r"^\D+$", "٣", true),
+            (r"^[\w-]+$", "a-1_Z", true),
+            (r"^[^\w]$", "é", true),
+            (r"a\sb", "a\u{a0}b", true),
         ] {
             assert_eq!(compile(pattern).unwrap().is_match(text), is_match, "{pattern} {text}");
         }

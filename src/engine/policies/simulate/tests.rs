@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 
 use super::*;
@@ -44,7 +44,7 @@ struct Running {
     direct: Direct,
     messages: Following<SimulationProgress>,
     stopping: CancellationToken,
-    ended: JoinHandle<()>,
+    ended: JoinSet<()>,
 }
 
 impl Running {
@@ -69,20 +69,21 @@ impl Running {
         let simulation = direct.engine.simulate_policy(&direct.admin, new).await.unwrap();
         let (out, messages) = following(1);
         let stopping = CancellationToken::new();
-        let ended = tokio::spawn(simulation.run(out, deadline, stopping.clone()));
+        let mut ended = JoinSet::new();
+        ended.spawn(simulation.run(out, deadline, stopping.clone()));
         Self { direct, messages, stopping, ended }
     }
 
     /// Reads one message: there is no room for all others.
     async fn is_waiting(&mut self) -> SimulationProgress {
         let first = self.messages.next().await.unwrap().unwrap();
-        assert!(!self.ended.is_finished());
+        assert!(self.ended.try_join_next().is_none());
         first
     }
 
     /// What it ends with, whatever it told before.
     async fn end(mut self) -> Option<Error> {
-        self.ended.await.unwrap();
+        self.ended.join_all().await;
         let mut last = None;
         while let Some(message) = self.messages.next().await {
             match message {
@@ -100,7 +101,8 @@ async fn a_reader_who_reads_nothing_is_told_so_and_holds_nobody_up() {
     assert_eq!(running.is_waiting().await.calls, 1);
     // Whenever it comes to wait for room; the credential is good for longer.
     for _ in 0..10_000 {
-        if running.ended.is_finished() {
+        if let Some(ended) = running.ended.try_join_next() {
+            ended.unwrap();
             break;
         }
         running.direct.clock.advance(Duration::from_secs(31));
@@ -115,7 +117,7 @@ async fn a_reader_who_is_gone_ends_it_and_gives_its_place_back() {
     let mut running = Running::start(None).await;
     running.is_waiting().await;
     drop(running.messages);
-    running.ended.await.unwrap();
+    running.ended.join_all().await;
     let new = NewSimulation { policy: Side::InForce, since: None, calls_max: 1 };
     let Direct { engine, admin, .. } = &running.direct;
     assert!(engine.simulate_policy(admin, new).await.is_ok());
