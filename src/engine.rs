@@ -336,11 +336,7 @@ impl Engine {
             }
         }
         case.due.get().inspect(|due| self.refusals.take_back(due));
-        Err(Error::new(
-            Reason::Contention,
-            "the policy changed again and again while this was judged; try again",
-        )
-        .retry_after(Duration::from_millis(200)))
+        Err(contention())
     }
 
     /// Whether a human's words aren't too long.
@@ -397,6 +393,12 @@ impl Engine {
             limiter.retain_recent();
         }
     }
+}
+
+/// Why it is given up to judge something on the newest policy.
+fn contention() -> Error {
+    Error::new(Reason::Contention, "the policy changed again and again while this was judged; try again")
+        .retry_after(Duration::from_millis(200))
 }
 
 /// Makes an id from fresh random bytes.

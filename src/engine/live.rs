@@ -47,8 +47,8 @@ pub struct Live {
     epoch: AtomicU64,
     /// Those that aren't current are what the next version is made from.
     policies: ArcSwap<HashMap<Name, Known>>,
-    /// Held while a policy is read and compiled.
-    compiling: tokio::sync::Mutex<()>,
+    /// Of each tenant, held while its policy is read and compiled.
+    compiling: Mutex<HashMap<Name, Arc<tokio::sync::Mutex<()>>>>,
     credentials: Mutex<HashMap<[u8; 32], Seen>>,
     /// What was appended to the audit log a moment ago.
     pub(crate) recent: Recent,
@@ -113,7 +113,8 @@ impl Live {
             return Ok(policy);
         }
         // One reads and compiles it; those who came meanwhile find it.
-        let _alone = self.compiling.lock().await;
+        let alone = self.alone(tenant);
+        let _alone = alone.lock().await;
         if let Some(policy) = self.known_policy(tenant) {
             return Ok(policy);
         }
@@ -159,6 +160,11 @@ impl Live {
             known.clear();
         }
         known.insert(hash, seen);
+    }
+
+    fn alone(&self, tenant: &Name) -> Arc<tokio::sync::Mutex<()>> {
+        let mut of_tenants = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(of_tenants.entry(tenant.clone()).or_default())
     }
 
     fn credentials(&self) -> MutexGuard<'_, HashMap<[u8; 32], Seen>> {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Caller, Engine, Judged, Work, answers,
+    ATTEMPTS_MAX, Caller, Engine, Judged, Work, answers, contention,
     error::{Error, Reason, Violation},
     rpc::Rpc,
 };
@@ -79,18 +79,30 @@ impl Engine {
     /// `POLICY_INVALID` with every fault, `STALE_POLICY_VERSION`.
     pub async fn apply_policy(&self, caller: &Arc<Caller>, new: NewPolicy) -> Result<Applied, Error> {
         // Who may not change the policy learns nothing about a document either.
-        let policy = self.admit(caller, Rpc::ApplyPolicy).await?;
+        let mut policy = self.admit(caller, Rpc::ApplyPolicy).await?;
         self.check_length(&new.document)?;
-        let (before, document) = (Arc::clone(&policy), new.document.clone());
-        let first = self.costly.run(move |_| Next::of_document(&before, &document)).await?;
-        let request = Asked {
+        let asked = Asked {
             expected_version: new.expected_version,
             dry_run: new.dry_run,
             request: answers::request_key(new.request_id, &new)?,
         };
-        let document = new.document;
-        let work_out = move |policy: &Arc<Policy>| Next::of_document(policy, &document);
-        self.commit_version(caller, Rpc::ApplyPolicy, request, (policy.version(), first), work_out).await
+        let document: Arc<str> = new.document.into();
+        for _ in 0..ATTEMPTS_MAX {
+            let (before, text) = (Arc::clone(&policy), Arc::clone(&document));
+            let next = self.costly.run(move |_| Next::of_document(&before, &text)).await?;
+            // To read a document takes too long to be done again where others wait.
+            let overtaken = |_: &Arc<Policy>| Err(contention());
+            let worked_out = (policy.version(), next);
+            let applied =
+                self.commit_version(caller, Rpc::ApplyPolicy, asked.clone(), worked_out, overtaken).await;
+            match applied {
+                Err(error) if error.reason == Reason::Contention => {
+                    policy = self.admit(caller, Rpc::ApplyPolicy).await?;
+                }
+                applied => return applied,
+            }
+        }
+        Err(contention())
     }
 
     /// Reads a version of the policy of the caller's tenant, or the one in force.

@@ -328,10 +328,14 @@ pub async fn adopt_directory(store: &dyn Store, tenant: &Name) -> Result<(), Err
     }
     let document = Document::parse(&step.policy.document).map_err(|faults| invalid(&faults))?;
     let directory: Arc<[Change]> = whole_directory(&document).into();
-    let tenant = tenant.clone();
+    let (tenant, by) = (tenant.clone(), step.policy.changed_by);
     store::write(store, move |tx| {
-        let (directory, tenant) = (Arc::clone(&directory), tenant.clone());
-        Box::pin(async move { tx.change_directory(&tenant, &directory).await })
+        let (directory, tenant, by) = (Arc::clone(&directory), tenant.clone(), by.clone());
+        Box::pin(async move {
+            tx.change_directory(&tenant, &directory).await?;
+            // Whoever applied the document made what it says of departments; of users it is known already.
+            tx.add_belongings(&tenant, &belongings(&directory), by.as_ref()).await
+        })
     })
     .await?;
     Ok(())

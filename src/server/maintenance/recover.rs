@@ -74,6 +74,11 @@ async fn recover(
         let tenants = alone.store.tenants().await?;
         bail!("there is no tenant `{tenant}`; there are {}", listed(&tenants));
     };
+    if !policy.is_enabled() {
+        bail!(
+            "the tenant `{tenant}` is disabled; start the server and enable it first: `callgate tenant enable {tenant}`"
+        );
+    }
     let user = match user {
         Some(user) => user,
         None => default_admin(&policy).with_context(|| nobody(&policy))?,

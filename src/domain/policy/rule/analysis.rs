@@ -364,11 +364,15 @@ fn clash(one: &Condition, other: &Condition) -> Option<Oddity> {
     if one.at != other.at || one.at.is_wild() {
         return None;
     }
-    let is_absent = |field: &Field| field.word == "absent";
-    if (is_absent(one) && (other.word == "present" || other.optional))
-        || (is_absent(other) && (one.word == "present" || one.optional))
-    {
-        return Some(Oddity::NeverMatches);
+    for (absent, other) in [(one, other), (other, one)] {
+        if absent.word == "absent" && other.word == "present" {
+            return Some(Oddity::NeverMatches);
+        }
+        if absent.word == "absent" && other.optional {
+            // Below something that isn't an object nothing is there, and what is asked of it isn't known.
+            let is_top = absent.at.as_str().matches('/').count() == 1;
+            return Some(if is_top { Oddity::NeverMatches } else { Oddity::NeverTrue });
+        }
     }
     let exclude = match (Bound::of(one), Bound::of(other)) {
         (Some(one), Some(other)) => one.excludes(&other),

@@ -73,16 +73,6 @@ impl Condition {
         Reader::new(defined).read(&Mold::whole(value))
     }
 
-    /// How many regular expressions are in it.
-    #[must_use]
-    pub fn regexes(&self) -> usize {
-        match self {
-            Self::All(of) | Self::Any(of) | Self::None(of) => of.iter().map(Self::regexes).sum(),
-            Self::Field(Field { matcher: Matcher::Regex(regexes), .. }) => regexes.len(),
-            Self::Field(_) | Self::Subject(_) | Self::Time(_) => 0,
-        }
-    }
-
     /// Whether it asks for members of that department by its name.
     #[must_use]
     pub fn names_department(&self, department: &str) -> bool {

@@ -12,8 +12,6 @@ mod secret;
 mod text;
 mod url;
 
-use regex::Regex;
-
 #[cfg(test)]
 pub(super) use self::text::{REGEX_BYTES_MAX, REGEXES_MAX};
 use self::{
@@ -27,6 +25,7 @@ use self::{
 use super::{
     facts::Facts,
     mold::{Misfit, Mold, listed},
+    search::Expression,
     selector::{Found, Trail},
     template::Template,
     truth::{Answer, Why, any},
@@ -116,7 +115,7 @@ pub enum Matcher {
     /// `glob`
     Glob(Vec<Needle>),
     /// `regex`
-    Regex(Vec<Regex>),
+    Regex(Vec<Expression>),
     /// `path_within`, `path_outside`
     Path(Paths),
     /// `url_scheme`
@@ -208,7 +207,7 @@ impl Matcher {
             }
             Self::Regex(regexes) => {
                 let text = string(value)?;
-                Ok(regexes.iter().any(|regex| regex.is_match(text)))
+                Ok(regexes.iter().any(|regex| regex.is_in(text)))
             }
             Self::Path(paths) => paths.judge(string(value)?, facts),
             Self::Scheme(schemes) => scheme_in(schemes, string(value)?),
@@ -238,7 +237,7 @@ impl Matcher {
     /// What it searches texts for, as regular expressions, if it is a search.
     pub(super) fn sought(&self) -> Vec<String> {
         match self {
-            Self::Regex(regexes) => regexes.iter().map(|regex| regex.as_str().to_owned()).collect(),
+            Self::Regex(regexes) => regexes.iter().map(|regex| regex.pattern().to_owned()).collect(),
             Self::Text(_, needles) if self.is_search() => {
                 needles.iter().filter_map(Template::fixed).map(regex::escape).collect()
             }

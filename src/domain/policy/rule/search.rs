@@ -6,6 +6,9 @@
 //! 2^99, and takes a second for 256 KiB of `a` and `b`. So all ways are worked out when an expression is read, and one
 //! with too many of them is refused. `\b`, `\d`, `\w` and their kin look at ASCII alone: with all letters and digits
 //! there are, few expressions have few ways.
+//!
+//! Engines of the crate that go through a text backwards could meet other ways. So each expression is searched for as
+//! one that begins where the text does, which they leave alone.
 
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use regex_automata::{
@@ -20,23 +23,44 @@ const SIZE_MAX: usize = 256 * 1024;
 /// The most memory that a compiled set of them takes, in bytes.
 const SET_SIZE_MAX: usize = 4 * 1024 * 1024;
 /// The most memory that all ways through an expression take, in bytes, and while they are worked out.
-const WAYS_SIZE_MAX: usize = 1024 * 1024;
-const WAYS_SIZE_MAX_BETWEEN: usize = 4 * 1024 * 1024;
+const WAYS_SIZE_MAX: usize = 2 * 1024 * 1024;
+const WAYS_SIZE_MAX_BETWEEN: usize = 8 * 1024 * 1024;
 /// Room for all of these in a search, where they take more, in bytes: it never forgets one.
-const SEARCH_SIZE_MAX: usize = 8 * 1024 * 1024;
+const SEARCH_SIZE_MAX: usize = 16 * 1024 * 1024;
 /// The deepest nesting of a regular expression.
 const DEPTH_MAX: u32 = 32;
+
+/// A regular expression that is searched for quickly.
+#[derive(Debug, Clone)]
+pub struct Expression {
+    /// As it is searched for, the beginning apart.
+    pattern: String,
+    regex: Regex,
+}
+
+impl Expression {
+    /// Whether it is found in a text.
+    #[must_use]
+    pub fn is_in(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// The pattern, to look for it among others.
+    pub(super) fn pattern(&self) -> &str {
+        &self.pattern
+    }
+}
 
 /// Compiles an expression. `.` matches a new line too, or a new line would be a way around a rule.
 ///
 /// # Errors
 /// What is wrong with it, for people.
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+pub(super) fn compile(pattern: &str) -> Result<Expression, String> {
     let pattern = in_ascii(pattern)?;
-    let built = RegexBuilder::new(&pattern)
+    let whole = from_the_beginning(&pattern);
+    let built = RegexBuilder::new(&whole)
         .size_limit(SIZE_MAX)
         .dfa_size_limit(SEARCH_SIZE_MAX)
-        .nest_limit(DEPTH_MAX)
         .dot_matches_new_line(true)
         .build();
     let regex = built.map_err(|error| match error {
@@ -45,23 +69,24 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
         }
         other => wrong(last_line(&other.to_string())),
     })?;
-    if !has_few_ways(&[pattern.as_str()]) {
+    if !has_few_ways(&[whole]) {
         return Err(
             "takes too long on some texts, as it may be within a counted piece at many places at once; use \
                     `*` or `+`, a smaller count, or fewer characters, such as `[a-z]` for `.`"
                 .to_owned(),
         );
     }
-    Ok(regex)
+    Ok(Expression { pattern, regex })
 }
 
 /// Compiles expressions that were compiled alone before, to look for all of them at once; nothing where together
 /// they have too many ways.
 pub(super) fn compile_set(patterns: &[String]) -> Option<RegexSet> {
-    if !has_few_ways(patterns) {
+    let patterns: Vec<String> = patterns.iter().map(|pattern| from_the_beginning(pattern)).collect();
+    if !has_few_ways(&patterns) {
         return None;
     }
-    let mut builder = RegexSetBuilder::new(patterns);
+    let mut builder = RegexSetBuilder::new(&patterns);
     builder.size_limit(SET_SIZE_MAX).dfa_size_limit(SEARCH_SIZE_MAX).dot_matches_new_line(true).build().ok()
 }
 
@@ -75,14 +100,19 @@ fn last_line(text: &str) -> &str {
     last.strip_prefix("error: ").unwrap_or(last)
 }
 
-fn has_few_ways<P: AsRef<str>>(patterns: &[P]) -> bool {
+/// The same, after whatever stands before it.
+fn from_the_beginning(pattern: &str) -> String {
+    format!(r"\A(?s:.)*?(?:{pattern})")
+}
+
+fn has_few_ways(patterns: &[String]) -> bool {
     let mut compiler = thompson::Compiler::new();
     compiler.syntax(syntax::Config::new().dot_matches_new_line(true)).configure(
         thompson::Config::new().which_captures(WhichCaptures::None).nfa_size_limit(Some(SET_SIZE_MAX)),
     );
     let Ok(nfa) = compiler.build_many(patterns) else { return false };
     let config = dense::Config::new()
-        .start_kind(StartKind::Unanchored)
+        .start_kind(StartKind::Anchored)
         .accelerate(false)
         .dfa_size_limit(Some(WAYS_SIZE_MAX))
         .determinize_size_limit(Some(WAYS_SIZE_MAX_BETWEEN));
@@ -91,9 +121,7 @@ fn has_few_ways<P: AsRef<str>>(patterns: &[P]) -> bool {
 
 /// The pattern, in which words and digits are those of ASCII.
 fn in_ascii(pattern: &str) -> Result<String, String> {
-    let parsed = ast::parse::ParserBuilder::new().nest_limit(DEPTH_MAX).build().parse(pattern);
-    let parsed = parsed.map_err(|error| wrong(&error.kind().to_string()))?;
-    let Ok(places) = ast::visit(&parsed, Places(Vec::new()));
+    let Ok(places) = ast::visit(&parsed(pattern)?, Places(Vec::new()));
     let (mut ascii, mut from) = (String::with_capacity(pattern.len()), 0);
     for (span, class) in places {
         let (start, end) = (span.start.offset, span.end.offset);
@@ -106,17 +134,27 @@ fn in_ascii(pattern: &str) -> Result<String, String> {
         from = end;
     }
     ascii.push_str(pattern.get(from..).unwrap_or_default());
-    Ok(ascii)
+    // Written anew, without comments, which would go on over what is put behind it.
+    parsed(&ascii).map(|whole| whole.to_string())
+}
+
+fn parsed(pattern: &str) -> Result<Ast, String> {
+    let mut parser = ast::parse::ParserBuilder::new().nest_limit(DEPTH_MAX).build();
+    parser.parse(pattern).map_err(|error| wrong(&error.kind().to_string()))
 }
 
 /// Where a pattern asks for words and digits: the class to put there, or none for a boundary of a word.
 struct Places(Vec<(ast::Span, Option<&'static str>)>);
 
 impl Places {
-    fn add_class(&mut self, class: &ClassPerl) {
+    /// Adds one; where it stands alone, it stays so whatever letters count as the same. In brackets `K` and `S` bring
+    /// the letters with them that are the same in another case.
+    fn add_class(&mut self, class: &ClassPerl, is_alone: bool) {
         let ascii = match (&class.kind, class.negated) {
             (ClassPerlKind::Digit, false) => "[0-9]",
             (ClassPerlKind::Digit, true) => "[^0-9]",
+            (ClassPerlKind::Word, false) if is_alone => "(?-i:[0-9A-Za-z_])",
+            (ClassPerlKind::Word, true) if is_alone => "(?-i:[^0-9A-Za-z_])",
             (ClassPerlKind::Word, false) => "[0-9A-Za-z_]",
             (ClassPerlKind::Word, true) => "[^0-9A-Za-z_]",
             // All that is white space somewhere separates somewhere.
@@ -137,7 +175,7 @@ impl ast::Visitor for Places {
     fn visit_pre(&mut self, ast: &Ast) -> Result<(), Self::Err> {
         use AssertionKind::{EndLine, EndText, StartLine, StartText};
         match ast {
-            Ast::ClassPerl(class) => self.add_class(class),
+            Ast::ClassPerl(class) => self.add_class(class, true),
             Ast::Assertion(assertion)
                 if !matches!(assertion.kind, StartLine | EndLine | StartText | EndText) =>
             {
@@ -150,7 +188,7 @@ impl ast::Visitor for Places {
 
     fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), Self::Err> {
         if let ClassSetItem::Perl(class) = item {
-            self.add_class(class);
+            self.add_class(class, false);
         }
         Ok(())
     }
@@ -173,7 +211,8 @@ mod tests {
             "^[A-Za-z0-9_-]{1,64}$",
             r"\b\d{4}[ -]?\d{4}[ -]?\d{4}[ -]?\d{4}\b",
             "(a+)+$|(a|aa)*b",
-            "sk-[A-Za-z0-9_-]{20}",
+            "sk-[A-Za-z0-9]{20}",
+            r"\bsk-[A-Za-z0-9_-]{20}",
             "a{1000}",
             r"^\w{3,20}$",
             r"\b\w+@\w+\.\w{2,6}\b",
@@ -194,7 +233,7 @@ mod tests {
     fn words_and_digits_are_those_of_ascii() {
         let shown = |pattern: &str| in_ascii(pattern).unwrap();
         assert_eq!(shown(r"^\bé\B$|[b]\\b"), r"^(?-u:\b)é(?-u:\B)$|[b]\\b");
-        assert_eq!(shown(r"(?x) \b{start} a # \b"), r"(?x) (?-u:\b{start}) a # \b");
+        assert_eq!(shown("(?x) \\b{start} a # \\b"), r"(?x)(?-u:\b{start})a");
         assert_eq!(shown(r"\<a\>"), r"(?-u:\<)a(?-u:\>)");
         assert_eq!(shown(r"\d\D[\w-][^\W\s]"), r"[0-9][^0-9][[0-9A-Za-z_]-][^[^0-9A-Za-z_]\s]");
         for (pattern, text, is_match) in [
@@ -206,21 +245,31 @@ mod tests {
             (r"^\d+$", "12", true),
             (r"^\d+$", "٣", false),
             (r"^\D+$", "٣", true),
+            (r"(?i)^\w$", "ſ", false),
+            (r"(?i)^\W$", "ſ", true),
+            ("(?x) a # one", "bab", true),
+            ("(?x) a # one", "bb", false),
+            ("^b|^a", "ab", true),
+            ("^b", "ab", false),
+            ("(?m)^b$", "a\nb\nc", true),
+            ("b$", "ab", true),
+            ("b$", "ba", false),
+            ("", "", true),
             (r"^[\w-]+$", "a-1_Z", true),
             (r"^[^\w]$", "é", true),
             (r"a\sb", "a\u{a0}b", true),
         ] {
-            assert_eq!(compile(pattern).unwrap().is_match(text), is_match, "{pattern} {text}");
+            assert_eq!(compile(pattern).unwrap().is_in(text), is_match, "{pattern} {text}");
         }
     }
 
     #[test]
     fn what_is_looked_for_at_once_is_what_each_finds() {
         let patterns = ["rm .*-rf", r"\bdrop\s", "a+b"].map(|pattern| compile(pattern).unwrap());
-        let texts: Vec<String> = patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect();
+        let texts: Vec<String> = patterns.iter().map(|pattern| pattern.pattern().to_owned()).collect();
         let set = compile_set(&texts).unwrap();
         for text in ["", "rm x -rf", "rm\n-rf", "drop ", "xdrop ", "aab", "b"] {
-            assert_eq!(set.is_match(text), patterns.iter().any(|one| one.is_match(text)), "{text}");
+            assert_eq!(set.is_match(text), patterns.iter().any(|one| one.is_in(text)), "{text}");
         }
         let many: Vec<String> = (0..40).map(|number| format!("rm{number}.*-rf")).collect();
         assert!(compile_set(&many).is_none());

@@ -81,6 +81,24 @@ pub(in super::super) enum RawNode {
     Map(Vec<(Text, Node)>),
 }
 
+impl RawNode {
+    /// How many regular expressions stand in it, good or not.
+    pub(in super::super) fn regexes(&self) -> usize {
+        match self {
+            Self::Map(members) => members
+                .iter()
+                .map(|(key, node)| match &node.value {
+                    Self::List(texts) if key.value == "regex" => texts.len(),
+                    Self::Text(_) if key.value == "regex" => 1,
+                    inner => inner.regexes(),
+                })
+                .sum(),
+            Self::List(nodes) => nodes.iter().map(|node| node.value.regexes()).sum(),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) => 0,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for RawNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NodeVisitor)

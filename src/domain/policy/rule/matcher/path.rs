@@ -90,6 +90,15 @@ impl Paths {
                 _ => Ok(false),
             }
         }));
+        if self.outside && path.starts_with("//") && used(&Style::Posix) && used(&Style::Windows) {
+            // It may be a folder or a share, and must be inside as either.
+            let [posix, windows] = [Style::Posix, Style::Windows].map(|style| {
+                let spot = spots.iter().find(|(of, _)| *of == style).and_then(|(_, spot)| spot.as_ref().ok());
+                let roots = self.roots.iter().filter(|root| root.style == style);
+                spot.map_or(Ok(false), |spot| any(roots.map(|root| root.holds(spot, facts))))
+            });
+            return any([posix, windows].map(|within| within.map(|within| !within)));
+        }
         match (within, &spots) {
             // As a share or device it may be under a root that it isn't under as a folder.
             (Ok(false), [_, (Style::Windows, Err(why))])

@@ -340,7 +340,7 @@ fn windows_paths_are_read_as_windows_does() {
     );
     assert_texts(
         r#""path_outside":["/srv","C:\\work"]"#,
-        &["/etc", "C:\\etc", "work"],
+        &["/etc", "C:\\etc", "work", "//srv/share/x", "//srv/c$/x"],
         &["/srv/a", "c:\\work\\a"],
         &[],
     );

@@ -3,14 +3,12 @@
 //! Everything is compared code point by code point, with case. A regular expression is searched for, as
 //! everywhere else, so one that means the whole text has `^` and `$`.
 
-use regex::Regex;
-
 use super::{
     super::{
         facts::{Facts, Who},
         glob::{Glob, escape},
         mold::{Misfit, Mold},
-        search,
+        search::{self, Expression},
         template::{Template, plainly},
         truth::{Answer, Why, any},
     },
@@ -108,7 +106,7 @@ pub(super) fn needles(mold: &Mold<'_>) -> Result<Vec<Needle>, Vec<Misfit>> {
 }
 
 /// One regular expression or several.
-pub(super) fn regexes(mold: &Mold<'_>) -> Result<Vec<Regex>, Vec<Misfit>> {
+pub(super) fn regexes(mold: &Mold<'_>) -> Result<Vec<Expression>, Vec<Misfit>> {
     let regex = |text: &Mold<'_>| {
         let found = text.text()?;
         if found.len() > REGEX_BYTES_MAX {

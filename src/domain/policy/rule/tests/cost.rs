@@ -31,6 +31,14 @@ fn hostile(bytes: usize) -> Vec<String> {
     let long = texts.map(|text| format!(r#"{{"x":"{}"}}"#, text.repeat((bytes - 20) / text.len())));
     let urls = ["http://", "http://a@", "http://[", "http://0x", "mailto:a@"];
     let urls = urls.map(|start| format!(r#"{{"x":"{start}{}"}}"#, "1.a".repeat(bytes / 4)));
+    let shuffled = std::iter::successors(Some(1_u32), |state| {
+        let state = state ^ (state << 13);
+        let state = state ^ (state >> 17);
+        Some(state ^ (state << 5))
+    });
+    let letters: String =
+        shuffled.take(bytes - 20).map(|state| if state & 64 == 0 { 'a' } else { 'b' }).collect();
+    let tail = format!(r#"{{"x":"={letters}"}}"#);
     let number = format!(r#"{{"x":{}e-5}}"#, "9".repeat(bytes - 20));
     let list = format!(r#"{{"x":[{}]}}"#, vec![r#""aa""#; bytes / 5 - 10].join(","));
     // A long key over many values, and many values that lack what is asked for, beside something hidden.
@@ -40,7 +48,11 @@ fn hostile(bytes: usize) -> Vec<String> {
         vec!["1"; bytes / 4 - 50].join(",")
     );
     let empty = format!(r#"{{"password":"?","x":[{}]}}"#, vec!["{}"; bytes / 3 - 20].join(","));
-    [deep, format!("{{{wide}}}"), number, list, key, empty].into_iter().chain(long).chain(urls).collect()
+    [deep, format!("{{{wide}}}"), number, list, key, empty, tail]
+        .into_iter()
+        .chain(long)
+        .chain(urls)
+        .collect()
 }
 
 /// Every matcher by its example at several places, and patterns that are hard on whoever tries back.
@@ -50,6 +62,8 @@ fn conditions() -> Vec<(String, Condition)> {
         ("contains", format!(r#""{}b""#, "a".repeat(500))),
         ("regex", r#""(a+)+$|(a|aa)*b""#.to_owned()),
         ("regex", r#""a[ab]{8}c|aabab.{5}b""#.to_owned()),
+        // From its end it has more ways than there are atoms.
+        ("regex", r#""=[ab]{900}b[ab]*$""#.to_owned()),
         ("starts_with", format!(r#""{}""#, "a".repeat(1_000))),
         ("equals", "99999999999999999999e-5".to_owned()),
     ];
