@@ -1,10 +1,7 @@
 //! `callgate policy`, `user` and `department`, typed as an administrator types them: the built program, against a real
 //! server. Where a person is asked, in a real terminal.
 
-use std::{
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::path::PathBuf;
 
 use callgate::{
     domain::policy::BUILTIN,
@@ -35,26 +32,11 @@ impl Admin {
         Self { process, folder }
     }
 
-    /// Runs a command where nobody can be asked; its exit code, stdout and stderr.
-    fn run(&self, words: &[&str]) -> (Option<i32>, String, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_callgate"))
-            .args(words)
-            .args(["--address", &self.process.address, "--data-dir"])
-            .arg(self.folder.path().join("data"))
-            .current_dir(self.folder.path())
-            .env_clear()
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    }
-
     /// What a command writes that is done.
     #[track_caller]
     fn done(&self, words: &str) -> String {
         let words: Vec<&str> = words.split(' ').collect();
-        let (code, stdout, stderr) = self.run(&words);
+        let (code, stdout, stderr) = self.process.run(&words);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{words:?}: {stdout}");
         stdout
     }
@@ -161,7 +143,7 @@ async fn a_policy_is_applied_when_a_person_says_yes_and_else_nothing_is() {
 async fn where_nobody_can_be_asked_a_policy_is_not_applied_without_a_yes() {
     let admin = Admin::start().await;
     admin.file("draft.yaml", &lenient());
-    let (code, stdout, stderr) = admin.run(&["policy", "apply", "-f", "draft.yaml"]);
+    let (code, stdout, stderr) = admin.process.run(&["policy", "apply", "-f", "draft.yaml"]);
     assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
     assert!(stderr.contains("add `--yes` to apply it without a question"), "{stderr}");
     assert_eq!(admin.in_force().await, (1, BUILTIN.to_owned()));
@@ -195,7 +177,7 @@ async fn a_rollback_brings_an_earlier_document_back_and_people_only_if_it_has_th
     assert_eq!(admin.write("ann").await, DecisionReason::ApprovalRequired);
 
     // It goes with whoever is there.
-    let (code, _, stderr) = admin.run(&["policy", "rollback", "2"]);
+    let (code, _, stderr) = admin.process.run(&["policy", "rollback", "2"]);
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("add `--yes`"), "{stderr}");
     assert_eq!(admin.in_force().await.0, 6);
@@ -213,7 +195,7 @@ async fn a_rollback_brings_an_earlier_document_back_and_people_only_if_it_has_th
     assert_eq!(admin.departments(), json!([]));
 
     assert_eq!(admin.done("policy rollback 8 --yes"), "nothing to change: version 8 is the same\n");
-    let (code, stdout, stderr) = admin.run(&["policy", "rollback", "9", "--yes"]);
+    let (code, stdout, stderr) = admin.process.run(&["policy", "rollback", "9", "--yes"]);
     assert_eq!((code, stdout.as_str()), (Some(13), ""), "{stderr}");
     assert!(stderr.contains("`callgate policy versions` lists them"), "{stderr}");
 }
@@ -239,7 +221,7 @@ async fn users_are_changed_one_by_one() {
     admin.change("user remove ann", 7);
     assert_eq!(admin.json("user list ann"), json!({ "users": [] }));
     assert_eq!(admin.may_read("ann"), "UNKNOWN_USER");
-    assert_eq!(admin.run(&["user", "remove", "ann"]).0, Some(18), "who isn't there can't be removed");
+    assert_eq!(admin.process.run(&["user", "remove", "ann"]).0, Some(18), "who isn't there can't be removed");
 }
 
 #[tokio::test]
@@ -264,7 +246,7 @@ async fn departments_are_changed_one_by_one() {
     admin.change("department revoke company guest", 10);
     assert_eq!(admin.departments(), json!([["company", "", [], 0], ["team", "company", [], 1]]));
     assert_eq!(admin.may_read("ann"), "PERMISSION_MISSING");
-    assert_eq!(admin.run(&["department", "remove", "company"]).0, Some(18), "there is one below it");
+    assert_eq!(admin.process.run(&["department", "remove", "company"]).0, Some(18), "there is one below it");
     admin.change("department move team", 11);
     admin.change("department remove company", 12);
     admin.change("department grant team guest", 13);
@@ -289,5 +271,5 @@ async fn an_earlier_document_is_written_as_it_was_applied() {
     let told = |of: Value| json!([of["version"], of["document_version"], of["document"], of["applied_by"]]);
     assert_eq!(told(admin.json("policy get --version 1")), json!([1, 1, BUILTIN, ""]));
     assert_eq!(told(admin.json("policy get --version 3")), json!([3, 2, lenient(), "admin_user"]));
-    assert_eq!(admin.run(&["policy", "get", "--version", "9"]).0, Some(13));
+    assert_eq!(admin.process.run(&["policy", "get", "--version", "9"]).0, Some(13));
 }

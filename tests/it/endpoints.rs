@@ -1,6 +1,6 @@
 //! Requests to HTTP APIs, decided through gRPC: what is answered, what is recorded, and when a change counts.
 
-use std::{path::Path, process::Command, sync::Arc};
+use std::sync::Arc;
 
 use callgate::{
     client::Client,
@@ -304,16 +304,10 @@ async fn attributes_that_are_no_object_are_refused() {
 }
 
 /// Asks through the command line; the exit code, and the answer as JSON.
-fn typed(process: &Process, data: &Path, arguments: &[&str]) -> (Option<i32>, Value) {
-    let output = Command::new(env!("CARGO_BIN_EXE_callgate"))
-        .args(["endpoint", "authorize", "--output", "json", "--address", &process.address, "--data-dir"])
-        .arg(data)
-        .args(arguments)
-        .env_clear()
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}")))
+fn typed(process: &Process, arguments: &[&str]) -> (Option<i32>, Value) {
+    let (code, stdout, stderr) =
+        process.run(&[&["endpoint", "authorize", "--output", "json"], arguments].concat());
+    (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}")))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -324,10 +318,10 @@ async fn the_command_line_exits_with_the_decision_and_a_start_says_what_is_in_fo
     assert_eq!(in_force(&process), ["tenant=default version=1 tools=44 endpoints=0 rules=0"]);
     let asking =
         ["--user", "dev_user", "--method", "get", "--path", "/api/users/7", "--attributes", "{\"a\":1}"];
-    let (code, answer) = typed(&process, &data, &asking);
+    let (code, answer) = typed(&process, &asking);
     assert_eq!((code, &answer["reason"]), (Some(6), &"ENDPOINT_REASON_UNKNOWN_ENDPOINT".into()), "{answer}");
     apply(&process.admin(), &policy("STRICT", ENDPOINTS)).await.unwrap();
-    let (code, answer) = typed(&process, &data, &asking);
+    let (code, answer) = typed(&process, &asking);
     assert_eq!((code, &answer["decision"]), (Some(0), &"ENDPOINT_DECISION_PERMIT".into()), "{answer}");
     assert_eq!(answer["segments"], serde_json::json!([{ "name": "id", "value": "7" }]));
     assert_eq!(recorded(&process.admin()).await.len(), 2);

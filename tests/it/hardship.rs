@@ -21,7 +21,7 @@ use tonic::{
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::harness::{Service, call, open, refused, subject, wait};
+use crate::harness::{Service, apply, call, edited, open, refused, subject, wait};
 
 /// How long something may take that comes at once; only a hang meets it.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -216,4 +216,23 @@ async fn a_tenant_is_not_made_over_the_secret_of_another() {
     let fault = create_tenant(&service.data(), "other", None).await.unwrap_err().to_string();
     assert!(fault.contains("move it away"), "{fault}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept\n");
+}
+
+#[tokio::test]
+async fn a_database_from_before_the_directory_says_who_made_what_departments_belong_to() {
+    let mut service = Service::start().await;
+    let departments = "departments: { eng: { roles: [approver], members: [dev_user] } }";
+    apply(&service.admin(), &format!("{}{departments}\n", edited(&[]))).await.unwrap();
+    service.stop().await;
+    execute(
+        &service,
+        "DELETE FROM users; DELETE FROM departments; DELETE FROM memberships; DELETE FROM department_belongings",
+    )
+    .await;
+    let service = service.restart().await;
+    let made = sqlx::query_as::<_, (String, String, String)>(
+        "SELECT department, belongs_to, made_by FROM department_belongings",
+    );
+    let made = made.fetch_all(&mut raw(&service).await).await.unwrap();
+    assert_eq!(made, [("eng".into(), "role:approver".into(), "admin_user".into())]);
 }

@@ -226,11 +226,21 @@ pub fn call(tool: &str, arguments: &str) -> Option<ToolCall> {
     Some(ToolCall { server: "fs".into(), tool: tool.into(), arguments_json: arguments.into() })
 }
 
-/// Asks to authorise a call.
-pub async fn authorize(gate: &Client, user: &str, tool: &str, arguments: &str) -> AuthorizeToolResponse {
+/// Asks to authorise a call, which may be refused.
+pub async fn asked(
+    gate: &Client,
+    user: &str,
+    tool: &str,
+    arguments: &str,
+) -> Result<AuthorizeToolResponse, Status> {
     let request =
         AuthorizeToolRequest { subject: subject(user), call: call(tool, arguments), ..Default::default() };
-    gate.gate().authorize_tool(request).await.unwrap().into_inner()
+    Ok(gate.gate().authorize_tool(request).await?.into_inner())
+}
+
+/// Asks to authorise a call.
+pub async fn authorize(gate: &Client, user: &str, tool: &str, arguments: &str) -> AuthorizeToolResponse {
+    asked(gate, user, tool, arguments).await.unwrap()
 }
 
 /// The stream of an approval.

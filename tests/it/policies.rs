@@ -1,6 +1,7 @@
 //! Policies, through gRPC: what a change does to calls in flight, and documents that are refused.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,13 +14,16 @@ use callgate::{
     domain::policy::BUILTIN,
     proto::v1::{
         ApplyPolicyRequest, ApplyPolicyResponse, ApprovalState, AuditKind, AuthorizeEndpointRequest,
-        AuthorizeToolRequest, Decision, DecisionReason, GetPolicyRequest, GetPolicyResponse, GrantState,
-        RevokeTokenRequest, Verdict,
+        Decision, DecisionReason, GetPolicyRequest, GetPolicyResponse, GrantState, RevokeTokenRequest,
+        Verdict,
     },
 };
+use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::harness::{Service, apply, authorize, call, edited, fields, open, refused, subject, told, vote};
+use crate::harness::{
+    Service, apply, asked, authorize, call, edited, fields, open, refused, subject, told, vote,
+};
 
 const CALLERS: usize = 16;
 
@@ -47,12 +51,7 @@ async fn revoke(admin: &Client, credential_id: &str) {
 }
 
 async fn listing_files(gate: &Client) -> Result<Decision, Status> {
-    let request = AuthorizeToolRequest {
-        subject: subject("dev_user"),
-        call: call("list_files", "{}"),
-        ..Default::default()
-    };
-    Ok(gate.gate().authorize_tool(request).await?.into_inner().decision())
+    Ok(asked(gate, "dev_user", "list_files", "{}").await?.decision())
 }
 
 #[tokio::test]
@@ -173,7 +172,7 @@ struct Race {
     over: Arc<AtomicBool>,
     calls: Arc<AtomicU64>,
     allows: Arc<AtomicU64>,
-    callers: tokio::task::JoinSet<()>,
+    callers: JoinSet<()>,
 }
 
 impl Race {
@@ -183,7 +182,7 @@ impl Race {
             over: Arc::default(),
             calls: Arc::default(),
             allows: Arc::default(),
-            callers: tokio::task::JoinSet::new(),
+            callers: JoinSet::new(),
         };
         for _ in 0..CALLERS {
             let (phase, over) = (Arc::clone(&race.phase), Arc::clone(&race.over));
@@ -434,4 +433,16 @@ endpoints:
         );
         assert_eq!((&entry["subject"]["user"], &entry["policy_version"]), (&"dev_user".into(), &1.into()));
     }
+}
+
+#[tokio::test]
+async fn policies_applied_at_once_come_into_force_one_after_another() {
+    let service = Service::start().await;
+    let mut applying = JoinSet::new();
+    for number in 0..4 {
+        let admin = service.admin();
+        applying.spawn(async move { apply(&admin, &format!("{}# {number}\n", edited(&[]))).await });
+    }
+    let applied = applying.join_all().await.into_iter().map(|applied| applied.unwrap().version);
+    assert_eq!(applied.collect::<BTreeSet<u64>>(), BTreeSet::from([2, 3, 4, 5]));
 }

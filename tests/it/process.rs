@@ -62,6 +62,21 @@ impl Process {
         process
     }
 
+    /// Runs a command about it, beside its data directory, where nobody can be asked; its exit code, stdout and stderr.
+    pub fn run(&self, words: &[&str]) -> (Option<i32>, String, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_callgate"))
+            .args(words)
+            .args(["--address", &self.address, "--data-dir"])
+            .arg(&self.data)
+            .current_dir(self.data.parent().unwrap())
+            .env_clear()
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()

@@ -21,8 +21,8 @@ use tonic::{Code, Status};
 
 use crate::{
     harness::{
-        START, Service, apply, attach, authorize, call, edited, open, refused, request, subject, token, vote,
-        wait,
+        START, Service, apply, asked, attach, authorize, call, edited, open, refused, request, subject,
+        token, vote, wait,
     },
     process::Process,
 };
@@ -246,12 +246,7 @@ async fn a_decision_through_another_process_ends_a_stream_in_time() {
 
 /// How a call of `list_files` for `dev_user` is answered.
 async fn answered(gate: &Client) -> Result<DecisionReason, Status> {
-    let ask = AuthorizeToolRequest {
-        subject: subject("dev_user"),
-        call: call("list_files", "{}"),
-        ..Default::default()
-    };
-    Ok(gate.gate().authorize_tool(ask).await?.into_inner().reason())
+    Ok(asked(gate, "dev_user", "list_files", "{}").await?.reason())
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What another policy would have said of the audited calls, through gRPC and on the command line.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::time::Duration;
 
 use callgate::{
     client::Client,
@@ -257,29 +257,15 @@ async fn apply_says_what_new_rules_would_have_hit_and_what_is_odd_about_them() {
     let file = folder.path().join("policy.yaml");
     std::fs::write(&file, with(&format!("{INSIDE}{}", INSIDE.replace("name: inside", "name: again"))))
         .unwrap();
-    let (status, stdout) = run(&process.address, &data, &["policy", "apply", "--dry-run", "-f"], &file);
-    assert!(status, "{stdout}");
+    let (code, stdout, stderr) = process.run(&["policy", "apply", "--dry-run", "-f", "policy.yaml"]);
+    assert_eq!(code, Some(0), "{stderr}");
     for part in ["inside DENY: 1 hit, 0 not hit, 0 can't be known", "`again` repeats `inside`"] {
         assert!(stdout.contains(part), "{part}: {stdout}");
     }
-    let (_, stdout) = run(&process.address, &data, &["policy", "simulate", "-f"], &file);
+    let (_, stdout, _) = process.run(&["policy", "simulate", "-f", "policy.yaml"]);
     assert!(stdout.starts_with("1 audited call, all of that time; the oldest of "), "{stdout}");
     assert!(
         stdout.contains("dev_user fs read_file: ALLOW → DENY RULE_DENIED (rules: again, inside)"),
         "{stdout}"
     );
-}
-
-/// Runs a command about a file; whether it succeeded, and what it wrote.
-fn run(address: &str, data: &Path, arguments: &[&str], file: &Path) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_callgate"))
-        .args(arguments)
-        .arg(file)
-        .args(["--address", address, "--data-dir"])
-        .arg(data)
-        .env_clear()
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    (output.status.success(), text)
 }

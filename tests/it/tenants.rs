@@ -2,7 +2,7 @@
 
 mod disabled;
 
-use std::{process::Command, sync::Arc};
+use std::sync::Arc;
 
 use callgate::{
     client::{Client, request_id},
@@ -155,19 +155,7 @@ async fn a_tenant_is_made_whole_once_or_not_at_all() {
 async fn the_command_line_makes_and_lists_tenants_through_a_server() {
     let folder = tempfile::tempdir().unwrap();
     let process = Process::start(&folder.path().join("data"), &[]).await;
-    let run = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_callgate"))
-            .arg("tenant")
-            .args(arguments)
-            .args(["--address", &process.address, "--data-dir"])
-            .arg(folder.path().join("data"))
-            .current_dir(folder.path())
-            .env_clear()
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    };
+    let run = |words: &[&str]| process.run(&[&["tenant"], words].concat());
     let (code, stdout, stderr) = run(&["create", "acme", "--online", "--out", "acme.token"]);
     assert_eq!((code, stdout.trim()), (Some(0), "acme.token"), "{stderr}");
     let secret = std::fs::read_to_string(folder.path().join("acme.token")).unwrap();

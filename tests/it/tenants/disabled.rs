@@ -1,18 +1,18 @@
 //! A tenant that is disabled: nobody may do anything in it until it is enabled again, and nothing of it is lost.
 
-use std::{process::Command, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use callgate::{
     client::{Client, request_id},
     proto::v1::{
-        AuditKind, AuthorizeToolRequest, Decision, DecisionReason, ExplainDecisionRequest,
-        ListTenantsRequest, Tenant, UpdateTenantRequest, Verdict, explain_decision_request::Policy,
+        AuditKind, Decision, DecisionReason, ExplainDecisionRequest, ListTenantsRequest, Tenant,
+        UpdateTenantRequest, Verdict, explain_decision_request::Policy,
     },
 };
 use tonic::{Code, Status};
 
 use crate::{
-    harness::{Service, apply, authorize, call, edited, entries, open, refused, subject, token, vote},
+    harness::{Service, apply, asked, authorize, call, edited, entries, open, refused, subject, token, vote},
     process::Process,
 };
 
@@ -25,13 +25,8 @@ async fn enable(by: &Client, tenant: &str, enabled: bool) -> Result<Tenant, Stat
     Ok(by.tenants().update_tenant(request).await?.into_inner().tenant.unwrap())
 }
 
-async fn asked(gate: &Client) -> Result<Decision, Status> {
-    let request = AuthorizeToolRequest {
-        subject: subject("dev_user"),
-        call: call("list_files", "{}"),
-        ..AuthorizeToolRequest::default()
-    };
-    Ok(gate.gate().authorize_tool(request).await?.into_inner().decision())
+async fn listing_files(gate: &Client) -> Result<Decision, Status> {
+    Ok(asked(gate, "dev_user", "list_files", "{}").await?.decision())
 }
 
 #[tokio::test]
@@ -39,7 +34,7 @@ async fn nobody_may_do_anything_in_it_from_the_very_next_call_on_until_it_is_ena
     let (service, other_admin, other_gate) = Service::with_other_tenant().await;
     let two = Service::on(Arc::clone(&service.folder), service.clock.clone(), |_| ()).await;
     let admin = service.admin();
-    assert_eq!(asked(&other_gate).await.unwrap(), Decision::Allow);
+    assert_eq!(listing_files(&other_gate).await.unwrap(), Decision::Allow);
     let (mut stream, approval) = open(&other_gate, "dev_user", "write_file", "{}").await;
     let secret = token(&other_admin, "admin_user").await.1;
     let other_here = two.client(&secret);
@@ -48,7 +43,7 @@ async fn nobody_may_do_anything_in_it_from_the_very_next_call_on_until_it_is_ena
     assert_eq!((changed.tenant.as_str(), changed.policy_version, changed.enabled), ("other", 2, false));
     // Through this server and through another.
     for status in [
-        asked(&other_gate).await.unwrap_err(),
+        listing_files(&other_gate).await.unwrap_err(),
         vote(&other_admin, &approval, Verdict::Approve).await.unwrap_err(),
         vote(&other_here, &approval, Verdict::Approve).await.unwrap_err(),
     ] {
@@ -59,10 +54,10 @@ async fn nobody_may_do_anything_in_it_from_the_very_next_call_on_until_it_is_ena
     service.clock.advance(Duration::from_secs(15));
     refused(&stream.failure().await, Code::PermissionDenied, "RPC_NOT_PERMITTED");
     // The tenant beside it doesn't notice.
-    assert_eq!(asked(&service.gate()).await.unwrap(), Decision::Allow);
+    assert_eq!(listing_files(&service.gate()).await.unwrap(), Decision::Allow);
     let changed = enable(&admin, "other", true).await.unwrap();
     assert_eq!((changed.policy_version, changed.enabled), (3, true));
-    assert_eq!(asked(&other_gate).await.unwrap(), Decision::Allow);
+    assert_eq!(listing_files(&other_gate).await.unwrap(), Decision::Allow);
     vote(&other_admin, &approval, Verdict::Approve).await.unwrap();
     assert_eq!(
         authorize(&other_gate, "dev_user", "write_file", "{}").await.decision(),
@@ -80,7 +75,7 @@ async fn nobody_may_do_anything_in_it_from_the_very_next_call_on_until_it_is_ena
     // A new version of the policy keeps it as it is.
     let change = edited(&[("tenant: default", "tenant: other"), ("workflow: true", "workflow: false")]);
     apply(&other_admin, &change).await.unwrap();
-    assert_eq!(asked(&other_gate).await.unwrap(), Decision::Allow);
+    assert_eq!(listing_files(&other_gate).await.unwrap(), Decision::Allow);
     // So does a server that starts on it.
     enable(&admin, "other", false).await.unwrap();
     let three = Service::on(Arc::clone(&service.folder), service.clock.clone(), |_| ()).await;
@@ -142,25 +137,14 @@ async fn only_an_operator_may_and_the_operators_tenant_stays_enabled() {
 async fn the_command_line_disables_and_enables() {
     let folder = tempfile::tempdir().unwrap();
     let process = Process::start(&folder.path().join("data"), &[]).await;
-    let run = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_callgate"))
-            .arg("tenant")
-            .args(arguments)
-            .args(["--address", &process.address, "--data-dir"])
-            .arg(folder.path().join("data"))
-            .current_dir(folder.path())
-            .env_clear()
-            .output()
-            .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-        (output.status.code(), text)
-    };
+    let run = |words: &[&str]| process.run(&[&["tenant"], words].concat());
     assert_eq!(run(&["create", "acme", "--online", "--out", "acme.token"]).0, Some(0));
-    assert_eq!(run(&["disable", "acme"]), (Some(0), "the tenant acme is disabled\n".into()));
-    let (_, table) = run(&["list"]);
+    let done = |told: &str| (Some(0), format!("the tenant acme is {told}\n"), String::new());
+    assert_eq!(run(&["disable", "acme"]), done("disabled"));
+    let (_, table, _) = run(&["list"]);
     let line = table.lines().find(|line| line.starts_with("acme")).unwrap();
     assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["acme", "2", "no"], "{table}");
-    assert_eq!(run(&["enable", "acme"]), (Some(0), "the tenant acme is enabled\n".into()));
+    assert_eq!(run(&["enable", "acme"]), done("enabled"));
     assert_eq!(run(&["disable", "default"]).0, Some(18));
     assert_eq!(run(&["disable", "nobody"]).0, Some(13));
     let gate = process.gate();

@@ -76,38 +76,20 @@ impl Paths {
             }
             locate(path, style, base)
         };
-        let spots = [(Style::Posix, spot_as(Style::Posix)), (Style::Windows, spot_as(Style::Windows))];
         let used = |style: &Style| self.roots.iter().any(|root| root.style == *style);
-        let faults = spots.iter().filter(|(style, _)| used(style)).map(|(_, spot)| spot.as_ref().err());
-        // Placed in the way of any root, the path is nowhere in the way of the others.
-        if let Some(Some(why)) = faults.min_by_key(Option::is_some) {
-            return if self.outside { Ok(true) } else { Err(Why::Path(why)) };
-        }
-        let within = any(self.roots.iter().map(|root| {
-            let spot = spots.iter().find(|(style, _)| *style == root.style).map(|(_, spot)| spot);
-            match spot {
-                Some(Ok(spot)) => root.holds(spot, facts),
-                _ => Ok(false),
+        let styles = [Style::Posix, Style::Windows].into_iter().filter(used);
+        let spots: Vec<_> = styles.map(|style| (style, spot_as(style))).collect();
+        // Placed in the way of some roots, a path is nowhere in the way of the others. But one with two slashes may be a
+        // folder and a share, and counts as both.
+        let all_count = path.starts_with("//") || spots.iter().all(|(_, spot)| spot.is_err());
+        any(spots.iter().filter(|(_, spot)| all_count || spot.is_ok()).map(|(style, spot)| match spot {
+            Ok(spot) => {
+                let roots = self.roots.iter().filter(|root| root.style == *style);
+                any(roots.map(|root| root.holds(spot, facts))).map(|within| within != self.outside)
             }
-        }));
-        if self.outside && path.starts_with("//") && used(&Style::Posix) && used(&Style::Windows) {
-            // It may be a folder or a share, and must be inside as either.
-            let [posix, windows] = [Style::Posix, Style::Windows].map(|style| {
-                let spot = spots.iter().find(|(of, _)| *of == style).and_then(|(_, spot)| spot.as_ref().ok());
-                let roots = self.roots.iter().filter(|root| root.style == style);
-                spot.map_or(Ok(false), |spot| any(roots.map(|root| root.holds(spot, facts))))
-            });
-            return any([posix, windows].map(|within| within.map(|within| !within)));
-        }
-        match (within, &spots) {
-            // As a share or device it may be under a root that it isn't under as a folder.
-            (Ok(false), [_, (Style::Windows, Err(why))])
-                if !self.outside && used(&Style::Windows) && path.starts_with("//") =>
-            {
-                Err(Why::Path(why))
-            }
-            (within, _) => within.map(|within| within != self.outside),
-        }
+            Err(_) if self.outside => Ok(true),
+            Err(why) => Err(Why::Path(why)),
+        }))
     }
 
     /// Whether no path leads into a folder of each. "No" may mean that it isn't certain.

@@ -127,17 +127,22 @@ fn the_number_of_rules_and_the_depth_of_conditions_are_bounded() {
     };
     assert!(Document::parse(&many(1_000)).is_ok());
     assert!(faults(&many(1_001))[0].message.contains("there are 1001 rules, the limit is 1000"));
-    let regexes = |count: usize| {
+    let regexes = |count: usize, listed: &str| {
         let one = |index: usize| {
             format!(
-                "  - {{ name: r{index}, tools: [{{ server: sh, names: [x] }}], when: {{ at: /x, regex: [a, b] }}, effect: DENY, message: m }}\n"
+                "  - {{ name: r{index}, tools: [{{ server: sh, names: [x] }}], when: {{ at: /x, regex: {listed} }}, effect: DENY, message: m }}\n"
             )
         };
         with(&format!("rules:\n{}", (0..count).map(one).collect::<String>()))
     };
-    assert!(Document::parse(&regexes(128)).is_ok());
-    let fault = &faults(&regexes(129))[0];
+    assert!(Document::parse(&regexes(128, "[a, b]")).is_ok());
+    let fault = &faults(&regexes(129, "[a, b]"))[0];
     assert_eq!((fault.line, fault.path.as_str()), (Some(143), "rules[128].when"), "{fault}");
+    // Those that can't be read count too, and none is read behind them.
+    let sixteen = format!("[{}]", ["'('"; 16].join(", "));
+    let broken = faults(&regexes(20, &sixteen));
+    let last = broken.last().unwrap();
+    assert_eq!((broken.len(), last.path.as_str()), (17, "rules[16].when"), "{last}");
     let nested = |depth: usize| {
         let when = format!(
             "{}{{ at: /x, in: [[[{{ a: 1 }}]]] }}{}",
