@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     hex,
-    json::{self, Fault, Limits, Value},
+    json::{self, Canonical, Fault, Limits, Value},
     name::Name,
     redact,
 };
@@ -27,7 +27,7 @@ pub struct Action {
     user: Name,
     server: Name,
     tool: Name,
-    canonical: Arc<str>,
+    arguments: Canonical,
     redacted: Arc<str>,
     digest: ActionDigest,
 }
@@ -70,15 +70,15 @@ impl Action {
         arguments_json: &str,
         bytes_max: usize,
     ) -> Result<Self, ActionError> {
-        let arguments = read_arguments(arguments_json, bytes_max)?;
-        let canonical: Arc<str> = arguments.canonical().into();
-        let redacted = if redact::hides(&arguments, &[]) {
-            redact::redacted(&arguments, &[]).canonical().into()
+        let value = read_arguments(arguments_json, bytes_max)?;
+        let arguments = Canonical::new(&value);
+        let redacted = if redact::hides(&value, &[]) {
+            redact::redacted(&value, &[]).canonical().into()
         } else {
-            Arc::clone(&canonical)
+            Arc::clone(arguments.text())
         };
-        let digest = digest(&canonical, [&server, &tenant, &tool, &user]);
-        Ok(Self { tenant, user, server, tool, canonical, redacted, digest })
+        let digest = digest(arguments.text(), [&server, &tenant, &tool, &user]);
+        Ok(Self { tenant, user, server, tool, arguments, redacted, digest })
     }
 
     /// The tenant.
@@ -105,10 +105,16 @@ impl Action {
         &self.tool
     }
 
-    /// The arguments in canonical form: always an object.
+    /// The arguments: always an object.
+    #[must_use]
+    pub fn arguments(&self) -> &Canonical {
+        &self.arguments
+    }
+
+    /// The arguments in canonical form.
     #[must_use]
     pub fn canonical_arguments(&self) -> &str {
-        &self.canonical
+        self.arguments.text()
     }
 
     /// The arguments as they are kept: canonical, values under keys that look secret redacted.

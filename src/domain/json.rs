@@ -16,10 +16,10 @@ mod parse;
 pub mod samples;
 
 pub use self::{
-    canonical::{utf16_order, write_string},
+    canonical::{Canonical, utf16_order, write_string},
     fault::{Fault, FaultKind},
     number::Number,
-    parse::{parse, parse_members},
+    parse::parse,
 };
 
 /// A JSON value. Two values are equal when they mean the same: `1` equals `1.0`.

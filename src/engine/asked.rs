@@ -92,7 +92,7 @@ impl Asked {
             agent: self.subject.agent.as_deref(),
             server: self.action.server(),
             tool: self.action.tool(),
-            arguments: Arguments::Canonical(self.action.canonical_arguments()),
+            arguments: Arguments::Canonical(self.action.arguments()),
             time: self.time,
         }
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{bail, ensure};
 use callgate::domain::{
+    json::{self, Canonical},
     name::Name,
     policy::{
         BUILTIN, Policy,
@@ -56,15 +57,14 @@ pub fn compile(text: &str, directory: Option<Directory>) -> anyhow::Result<Polic
 
 /// Whether somebody may call a tool.
 #[must_use]
-pub fn question<'a>(user: &'a str, tool: &'a str, arguments: &'a str) -> Question<'a> {
-    let arguments = Arguments::Canonical(arguments);
+pub fn question<'a>(user: &'a str, tool: &'a str, arguments: Arguments<'a>) -> Question<'a> {
     Question { user, agent: None, server: "fs", tool, arguments, time: noon() }
 }
 
 /// The question that every user of the large organisation gets a yes to.
 #[must_use]
 pub fn listing(user: &str) -> Question<'_> {
-    question(user, "list_files", "{}")
+    question(user, "list_files", Arguments::NONE)
 }
 
 /// The built-in policy.
@@ -74,18 +74,18 @@ pub fn listing(user: &str) -> Question<'_> {
 pub fn small() -> anyhow::Result<Policy> {
     let policy = compile(BUILTIN, None)?;
     for (what, tool, decision) in TOOLS {
-        let verdict = evaluate(&policy, &question("dev_user", tool, "{}"));
+        let verdict = evaluate(&policy, &question("dev_user", tool, Arguments::NONE));
         ensure!(verdict.decision == decision, "{what} is another decision");
     }
     Ok(policy)
 }
 
 /// A policy of so many rules, and arguments of about so many bytes that none of them minds. They are in canonical form,
-/// which rules read, as they do in the server.
+/// of which rules read what they look at, as they do in the server.
 ///
 /// # Errors
 /// When a rule minds them.
-pub fn ruled(count: usize, bytes: usize) -> anyhow::Result<(Policy, String)> {
+pub fn ruled(count: usize, bytes: usize) -> anyhow::Result<(Policy, Canonical)> {
     let mut text = String::from(
         "tenant: default
 stages: [{ name: s, sensitivities: [HIGH, CRITICAL], roles: [root] }]
@@ -112,19 +112,20 @@ rules:
 
 /// The question that is about the rules.
 #[must_use]
-pub fn writing(arguments: &str) -> Question<'_> {
-    question("ann", "write_file", arguments)
+pub fn writing(arguments: &Canonical) -> Question<'_> {
+    question("ann", "write_file", Arguments::Canonical(arguments))
 }
 
 /// Arguments such as a tool that writes files gets.
-fn usual(bytes: usize) -> anyhow::Result<String> {
+fn usual(bytes: usize) -> anyhow::Result<Canonical> {
     let mut text = String::from(r#"{"edits":["#);
     while text.len() + 80 < bytes {
         let comma = if text.ends_with('[') { "" } else { "," };
         write!(text, r#"{comma}{{"line":{},"text":"let value = compute(input);\n"}}"#, text.len())?;
     }
     text.push_str(r#"],"n":5,"path":"/srv/ann/src/main.rs","url":"https://api.example.com/v1"}"#);
-    Ok(text)
+    let limits = json::Limits { bytes_max: usize::MAX, ..json::Limits::default() };
+    Ok(Canonical::new(&json::parse(&text, &limits)?))
 }
 
 /// A condition, of five kinds in turn, no two of them alike.

@@ -4,15 +4,57 @@
 //! differs from the decimal value of its double's shortest round-trip form keeps its own value, so that
 //! 9007199254740993 and 9007199254740992 never share a digest. The form is JSON and reads back as itself.
 
-use std::{borrow::Cow, cmp::Ordering, fmt::Write as _};
+use std::{borrow::Cow, cmp::Ordering, fmt::Write as _, sync::Arc};
 
-use super::Value;
+use super::{
+    Value,
+    parse::{Wanted, read_again},
+};
+
+/// The room that a text gets to begin with, in bytes.
+const ROOM: usize = 512;
+
+/// A value that was read once, in its canonical form. Of an object it is known where each member ends, so that a few
+/// of them are read again without a look at the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canonical {
+    text: Arc<str>,
+    /// Where the values of the members end, in order; none where it is no object.
+    ends: Box<[usize]>,
+}
+
+impl Canonical {
+    /// Writes a value.
+    #[must_use]
+    pub fn new(value: &Value<'_>) -> Self {
+        let (mut text, mut ends) = (String::with_capacity(ROOM), Vec::new());
+        match value {
+            Value::Object(members) => write_object(members, &mut text, |end| ends.push(end)),
+            other => other.write_canonical(&mut text),
+        }
+        Self { text: text.into(), ends: ends.into() }
+    }
+
+    /// The canonical form.
+    #[must_use]
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// The value again: the whole, or of an object only the members with these keys. What can't be read would be a
+    /// fault of ours: `null` has no field that a rule asks for, so that it matches.
+    #[must_use]
+    pub fn read(&self, keys: Option<&[&str]>) -> Value<'_> {
+        let wanted = keys.map(|keys| Wanted { keys, ends: self.ends.iter() });
+        read_again(&self.text, wanted).unwrap_or(Value::Null)
+    }
+}
 
 impl Value<'_> {
     /// The canonical form.
     #[must_use]
     pub fn canonical(&self) -> String {
-        let mut out = String::with_capacity(512);
+        let mut out = String::with_capacity(ROOM);
         self.write_canonical(&mut out);
         out
     }
@@ -55,7 +97,7 @@ impl Value<'_> {
             Self::Number(number) => number.write_canonical(out),
             Self::String(text) => write_string(text, out),
             Self::Array(items) => write_array(items, out),
-            Self::Object(members) => write_object(members, out),
+            Self::Object(members) => write_object(members, out, |_| {}),
         }
     }
 }
@@ -87,7 +129,8 @@ fn write_array(items: &[Value<'_>], out: &mut String) {
     out.push(']');
 }
 
-fn write_object(members: &[(Cow<'_, str>, Value<'_>)], out: &mut String) {
+/// Appends an object, and tells where each member ends.
+fn write_object(members: &[(Cow<'_, str>, Value<'_>)], out: &mut String, mut ended: impl FnMut(usize)) {
     out.push('{');
     for (index, (key, value)) in members.iter().enumerate() {
         if index > 0 {
@@ -96,6 +139,7 @@ fn write_object(members: &[(Cow<'_, str>, Value<'_>)], out: &mut String) {
         write_string(key, out);
         out.push(':');
         value.write_canonical(out);
+        ended(out.len());
     }
     out.push('}');
 }

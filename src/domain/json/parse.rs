@@ -29,14 +29,19 @@ pub fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Value<'a>, Fault> {
     Parser { text, at: 0, open: Vec::new(), whole: None, depth_max, wanted: None }.document()
 }
 
-/// Reads an object that is known to be JSON within the limits, without the members that aren't wanted: these are
-/// passed over, which takes a fraction of the time. What isn't an object is read whole.
+/// Reads what was written from a value, all of it or the members of an object that are wanted.
 ///
 /// # Errors
-/// [`Fault`] if it is no JSON after all; not all that [`parse`] refuses is found.
-pub fn parse_members<'a>(text: &'a str, limits: &Limits, wanted: &[&str]) -> Result<Value<'a>, Fault> {
-    let depth_max = limits.depth_max.min(DEPTH_CEILING);
-    Parser { text, at: 0, open: Vec::new(), whole: None, depth_max, wanted: Some(wanted) }.document()
+/// [`Fault`] if it wasn't.
+pub(super) fn read_again<'a>(text: &'a str, wanted: Option<Wanted<'_>>) -> Result<Value<'a>, Fault> {
+    Parser { text, at: 0, open: Vec::new(), whole: None, depth_max: DEPTH_CEILING, wanted }.document()
+}
+
+/// The only members of the outermost object that are read.
+pub(super) struct Wanted<'w> {
+    pub(super) keys: &'w [&'w str],
+    /// Where the values of those that come next end, wanted or not.
+    pub(super) ends: std::slice::Iter<'w, usize>,
 }
 
 /// An array or object that isn't closed yet; an object with the key whose value comes next.
@@ -53,8 +58,8 @@ struct Parser<'a, 'w> {
     /// The value that nothing is around, once it is complete.
     whole: Option<Value<'a>>,
     depth_max: usize,
-    /// The only members of the outermost object that are read, if not all are.
-    wanted: Option<&'w [&'w str]>,
+    /// If not all are.
+    wanted: Option<Wanted<'w>>,
 }
 
 impl<'a> Parser<'a, '_> {
@@ -85,8 +90,7 @@ impl<'a> Parser<'a, '_> {
     /// is no value yet.
     fn value(&mut self) -> Result<bool, Fault> {
         self.skip_space();
-        if self.open.len() == 1 && self.is_unwanted() {
-            self.pass_over();
+        if self.pass_over() {
             return Ok(true);
         }
         match self.peek() {
@@ -108,48 +112,18 @@ impl<'a> Parser<'a, '_> {
         Ok(true)
     }
 
-    /// Whether the member whose value comes next isn't wanted; forgets its key then.
-    fn is_unwanted(&mut self) -> bool {
-        let (Some(wanted), Some(Frame::Object(_, key))) = (self.wanted, self.open.last_mut()) else {
+    /// Passes over the value that comes next, and forgets its key, if it is that of a member which isn't wanted.
+    fn pass_over(&mut self) -> bool {
+        let ([Frame::Object(_, key)], Some(wanted)) = (self.open.as_mut_slice(), &mut self.wanted) else {
             return false;
         };
-        let is_unwanted = key.as_deref().is_some_and(|key| !wanted.contains(&key));
-        if is_unwanted {
-            *key = None;
-        }
-        is_unwanted
-    }
-
-    /// Passes over a value, up to the comma or bracket behind it.
-    fn pass_over(&mut self) {
-        let mut depth = 0_usize;
-        while let Some(byte) = self.peek() {
-            match byte {
-                b'"' => {
-                    self.pass_over_string();
-                    continue;
-                }
-                b'[' | b'{' => depth += 1,
-                b',' | b']' | b'}' if depth == 0 => return,
-                b']' | b'}' => depth -= 1,
-                _ => {}
-            }
-            self.at += 1;
-        }
-    }
-
-    fn pass_over_string(&mut self) {
-        self.at += 1;
-        loop {
-            self.at += plain_bytes(self.rest());
-            match self.peek() {
-                // A backslash takes the byte behind it with it: of `\uXXXX` the digits end nothing.
-                Some(b'\\') => self.at += 2,
-                Some(b'"') | None => break,
-                Some(_) => self.at += 1,
-            }
-        }
-        self.at += 1;
+        let end = wanted.ends.next();
+        let Some(end) = end.filter(|_| key.as_deref().is_some_and(|key| !wanted.keys.contains(&key))) else {
+            return false;
+        };
+        *key = None;
+        self.at = *end;
+        true
     }
 
     fn open_array(&mut self) -> Result<bool, Fault> {

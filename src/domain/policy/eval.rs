@@ -16,11 +16,14 @@ use super::{
     user::{HeldRole, MatchedPermission, User},
 };
 use crate::domain::{
-    json::{self, Limits, Value},
+    json::{Canonical, Value},
     name::Name,
     sensitivity::Sensitivity,
     time::Timestamp,
 };
+
+/// An object without members.
+static EMPTY: Value<'static> = Value::Object(Vec::new());
 
 /// The sensitivity of a tool that no entry names.
 pub(super) const UNNAMED_SENSITIVITY: Sensitivity = Sensitivity::High;
@@ -47,8 +50,8 @@ pub struct Question<'a> {
 pub enum Arguments<'a> {
     /// They have been read.
     Read(&'a Value<'a>),
-    /// They are canonical JSON, checked before.
-    Canonical(&'a str),
+    /// They were read before, and are read again.
+    Canonical(&'a Canonical),
 }
 
 /// What becomes of a tool call.
@@ -343,7 +346,7 @@ fn ruling(
     if rules.is_empty() {
         return None;
     }
-    question.arguments.with(Rule::members(&rules), |arguments| {
+    question.arguments.with(Rule::members(&rules).as_deref(), |arguments| {
         let facts = facts(policy, user, question, arguments);
         match assumed {
             None => policy.rules().judge(&rules, &facts),
@@ -379,19 +382,14 @@ fn facts<'f>(
 }
 
 impl Arguments<'_> {
-    /// Gives the arguments, read, at least those of these members. What was checked before can be read; should it
-    /// not be, it counts as `null`, which has no field: a rule that asks for one matches, unless it is optional.
-    fn with<T>(&self, members: Option<Vec<&str>>, ask: impl FnOnce(&Value<'_>) -> T) -> T {
+    /// No arguments.
+    pub const NONE: Self = Self::Read(&EMPTY);
+
+    /// Gives the arguments, read, at least those of these members.
+    fn with<T>(&self, members: Option<&[&str]>, ask: impl FnOnce(&Value<'_>) -> T) -> T {
         match self {
             Self::Read(arguments) => ask(arguments),
-            Self::Canonical(text) => {
-                let limits = Limits { bytes_max: usize::MAX, ..Limits::default() };
-                let read = match members {
-                    Some(members) => json::parse_members(text, &limits, &members),
-                    None => json::parse(text, &limits),
-                };
-                ask(&read.unwrap_or(Value::Null))
-            }
+            Self::Canonical(arguments) => ask(&arguments.read(members)),
         }
     }
 }

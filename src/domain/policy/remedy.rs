@@ -189,6 +189,7 @@ fn raising(rules: &[Explained], to: Sensitivity) -> impl Iterator<Item = String>
 mod tests {
     use super::*;
     use crate::domain::{
+        json,
         policy::{
             document::Document,
             endpoint::{Attributes, Endpoint, eval::explain_endpoint},
@@ -221,7 +222,8 @@ stages: [{ name: review, sensitivities: [HIGH, CRITICAL], roles: [admin], count:
 
     fn told_by(document: &str, user: &str, tool: &str, arguments: &str) -> Vec<String> {
         let policy = Policy::compile(&Document::parse(document).unwrap(), 1);
-        let arguments = Arguments::Canonical(arguments);
+        let arguments = json::parse(arguments, &json::Limits::default()).unwrap();
+        let arguments = Arguments::Read(&arguments);
         let time = Timestamp::from_micros(0);
         let question = Question { user, agent: None, server: "fs", tool, arguments, time };
         for_tool(&policy, &question, &explain(&policy, &question))

@@ -249,7 +249,7 @@ fn tool_question<'a>(call: &RecordedCall<'a>) -> Question<'a> {
         agent: call.agent,
         server,
         tool,
-        arguments: arguments.map_or(Arguments::Canonical("{}"), Arguments::Read),
+        arguments: arguments.map_or(Arguments::NONE, Arguments::Read),
         time: call.time,
     }
 }

@@ -7,14 +7,14 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::Endpoint;
 use crate::domain::{
-    json::{self, Fault, Limits, Value},
+    json::{self, Canonical, Fault, Limits, Value},
     redact,
 };
 
 /// The attributes of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attributes {
-    canonical: Arc<str>,
+    canonical: Canonical,
     redacted: Arc<str>,
 }
 
@@ -54,11 +54,11 @@ impl Attributes {
         if value.as_object().is_none() {
             return Err(AttributesError::NotAnObject { found: value.kind() });
         }
-        let canonical: Arc<str> = value.canonical().into();
+        let canonical = Canonical::new(&value);
         let redacted = if redact::hides(&value, &[]) {
             redact::redacted(&value, &[]).canonical().into()
         } else {
-            Arc::clone(&canonical)
+            Arc::clone(canonical.text())
         };
         Ok(Self { canonical, redacted })
     }
@@ -66,29 +66,27 @@ impl Attributes {
     /// No attributes.
     #[must_use]
     pub fn none() -> Self {
-        let empty: Arc<str> = "{}".into();
-        Self { canonical: Arc::clone(&empty), redacted: empty }
+        let canonical = Canonical::new(&Value::Object(Vec::new()));
+        Self { redacted: Arc::clone(canonical.text()), canonical }
     }
 
     /// The attributes in canonical form: always an object.
     #[must_use]
     pub fn canonical(&self) -> &str {
-        &self.canonical
+        self.canonical.text()
     }
 
-    /// The attributes, read again. What can't be would be a fault of ours: `null` has no field that a rule asks for,
-    /// so that every rule about the endpoint then matches.
+    /// The attributes, read again.
     #[must_use]
     pub fn value(&self) -> Value<'_> {
-        let limits = Limits { bytes_max: usize::MAX, ..Limits::default() };
-        json::parse(&self.canonical, &limits).unwrap_or(Value::Null)
+        self.canonical.read(None)
     }
 
     /// The attributes as they are kept: canonical, values under keys that look secret redacted; `None` where there
     /// are none.
     #[must_use]
     pub fn redacted(&self) -> Option<&Arc<str>> {
-        (&*self.canonical != "{}").then_some(&self.redacted)
+        (self.canonical() != "{}").then_some(&self.redacted)
     }
 }
 

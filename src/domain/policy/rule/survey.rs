@@ -95,13 +95,15 @@ pub(super) struct Survey<'s, 'v> {
 #[derive(Debug)]
 pub(super) struct Seen<'v> {
     places: Vec<Place<'v>>,
+    /// Of each kind of place the first, in order: what is seen by whoever finds nothing in any text.
+    kinds: Vec<Place<'v>>,
     /// Whether nothing that is sought stands in any text there.
     is_clean: bool,
     /// Whether that says nothing of regular expressions.
     is_plain: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Place<'v> {
     Value(&'v Value<'v>),
     Missing,
@@ -140,13 +142,19 @@ impl<'v> Seen<'v> {
             });
             ControlFlow::Continue(())
         });
+        let mut kinds: Vec<Place<'v>> = Vec::new();
+        for place in &places {
+            if !kinds.iter().any(|seen| seen.kind() == place.kind()) {
+                kinds.push(*place);
+            }
+        }
         let mut texts = places.iter().filter_map(Place::text);
         let is_clean = screen.search.as_ref().is_some_and(|search| !texts.any(|text| search.is_match(text)));
-        Self { places, is_clean, is_plain: screen.is_plain }
+        Self { places, kinds, is_clean, is_plain: screen.is_plain }
     }
 
-    /// Shows everything that was found, in order, until the visitor has seen enough. Instead of a text that has
-    /// nothing of what `matcher` seeks, the visitor is shown nothing.
+    /// Shows everything that was found, in order, until the visitor has seen enough. Where no text has anything of what
+    /// `matcher` seeks, the visitor is shown nothing instead of a text, and of each kind only one.
     pub(super) fn walk(
         &self,
         matcher: &Matcher,
@@ -154,8 +162,9 @@ impl<'v> Seen<'v> {
     ) {
         let is_vain = self.is_clean && matcher.is_search() && !(self.is_plain && matcher.is_regex());
         let whole = Trail::whole();
+        let places = if is_vain { &self.kinds } else { &self.places };
         // The visitor has nothing left to stop.
-        let _ = self.places.iter().try_for_each(|place| {
+        let _ = places.iter().try_for_each(|place| {
             visit(match place {
                 Place::Value(Value::String(_)) if is_vain => None,
                 Place::Value(value) => Some(Found::Value(value, &whole)),
@@ -167,6 +176,16 @@ impl<'v> Seen<'v> {
 }
 
 impl<'v> Place<'v> {
+    /// What a matcher that searches texts goes by, the text apart.
+    fn kind(&self) -> (std::mem::Discriminant<Self>, &'static str) {
+        let kind = match self {
+            Self::Value(value) => value.kind(),
+            Self::Missing => "",
+            Self::Blocked(kind) => kind,
+        };
+        (std::mem::discriminant(self), kind)
+    }
+
     fn text(&self) -> Option<&'v str> {
         if let Self::Value(value) = self { value.as_str() } else { None }
     }

@@ -30,8 +30,7 @@ pub(in super::super) fn compile(text: &str) -> Policy {
 
 /// A question without arguments.
 pub(super) fn question<'a>(user: &'a str, server: &'a str, tool: &'a str) -> Question<'a> {
-    let arguments = Arguments::Canonical("{}");
-    Question { user, agent: None, server, tool, arguments, time: Timestamp::from_micros(0) }
+    Question { user, agent: None, server, tool, arguments: Arguments::NONE, time: Timestamp::from_micros(0) }
 }
 
 fn ask(policy: &Policy, user: &str, tool: &str) -> VerdictReason {

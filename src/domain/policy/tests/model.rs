@@ -17,6 +17,7 @@ use self::{
 };
 use super::documents::question;
 use crate::domain::{
+    json::{self, Canonical},
     policy::{
         Policy,
         document::Document,
@@ -108,8 +109,9 @@ fn number(name: &str) -> usize {
 fn check_tool(world: &World, policies: [&Policy; 2], pick: Pick) -> Result<(), TestCaseError> {
     let (user, server, tool, given) = pick;
     let (name, (text, fields)) = (user_name(user), arguments(given));
-    let asked =
-        Question { arguments: Arguments::Canonical(text), ..question(&name, SERVERS[server], TOOLS[tool]) };
+    let canonical = Canonical::new(&json::parse(text, &json::Limits::default()).unwrap());
+    let arguments = Arguments::Canonical(&canonical);
+    let asked = Question { arguments, ..question(&name, SERVERS[server], TOOLS[tool]) };
     let user = Some(user).filter(|user| *user < USERS);
     let expected = plain::tool(world, user, asked.server, asked.tool, &fields);
     let verdict = evaluate(policies[0], &asked);

@@ -11,7 +11,7 @@ use std::{
 
 use callgate::domain::policy::{
     Policy,
-    eval::{Question, evaluate},
+    eval::{Arguments, Question, evaluate},
 };
 
 use super::PART;
@@ -64,7 +64,7 @@ pub fn measure(scale: &Scale, organisation: &Organisation) -> anyhow::Result<Vec
 
 fn no_rule(batches: u32) -> anyhow::Result<Row> {
     let policy = decisions::small()?;
-    let acts = TOOLS.map(|(_, tool, _)| asking(&policy, question("dev_user", tool, "{}")));
+    let acts = TOOLS.map(|(_, tool, _)| asking(&policy, question("dev_user", tool, Arguments::NONE)));
     let spreads = spreads(&in_turn(batches, acts));
     let tools = policy.tools().len();
     let what = format!("one decision in one process, built-in policy, {tools} tools, no rule");

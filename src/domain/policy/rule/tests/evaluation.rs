@@ -1,7 +1,7 @@
 //! What rules do to verdicts, and how they are explained.
 
 use crate::domain::{
-    json::{Limits, parse},
+    json::{Canonical, Limits, Value, parse},
     policy::{
         Policy,
         eval::{Arguments, Decision, Question, Verdict, VerdictReason, evaluate, explain},
@@ -32,15 +32,19 @@ fn rule(name: &str, tools: &str, when: &str, effect: &str) -> String {
     )
 }
 
-fn question<'a>(user: &'a str, tool: &'a str, arguments: &'a str) -> Question<'a> {
-    let arguments = Arguments::Canonical(arguments);
+fn question<'a>(user: &'a str, tool: &'a str, arguments: Arguments<'a>) -> Question<'a> {
     Question { user, agent: None, server: "files", tool, arguments, time: Timestamp::from_micros(0) }
 }
 
+fn read(arguments: &str) -> Value<'_> {
+    parse(arguments, &Limits::default()).unwrap()
+}
+
 fn ask(policy: &Policy, user: &str, tool: &str, arguments: &str) -> Verdict {
-    let verdict = evaluate(policy, &question(user, tool, arguments));
-    let read = parse(arguments, &Limits::default()).unwrap();
-    let again = Question { arguments: Arguments::Read(&read), ..question(user, tool, "") };
+    let read = read(arguments);
+    let canonical = Canonical::new(&read);
+    let verdict = evaluate(policy, &question(user, tool, Arguments::Canonical(&canonical)));
+    let again = question(user, tool, Arguments::Read(&read));
     assert_eq!(verdict, evaluate(policy, &again), "read before or not, the arguments are the same");
     assert_eq!(verdict, explain(policy, &again).verdict);
     verdict
@@ -190,10 +194,12 @@ fn an_explanation_tells_every_operand_and_hides_what_is_secret() {
     );
     let arguments =
         r#"{"list":[1,9],"note":"sk-aaaaaaaaaaaaaaaaaaaaaaaa","password":"hunter2","path":"/srv/\u202e"}"#;
-    let explanation = explain(&policy, &question("ann", "write", arguments));
-    let [explained] = explanation.rules.as_slice() else { panic!() };
-    assert_eq!((explained.truth, &*explained.rule), (Truth::True, "r"));
-    let lines: Vec<String> = explained
+    let explained =
+        |arguments: &str| explain(&policy, &question("ann", "write", Arguments::Read(&read(arguments))));
+    let explanation = explained(arguments);
+    let [ruled] = explanation.rules.as_slice() else { panic!() };
+    assert_eq!((ruled.truth, &*ruled.rule), (Truth::True, "r"));
+    let lines: Vec<String> = ruled
         .operands
         .iter()
         .map(|operand| {
@@ -214,15 +220,15 @@ fn an_explanation_tells_every_operand_and_hides_what_is_secret() {
             "  TRUE /note looks_like_secret true \"[redacted string, 27 bytes]\"",
         ]
     );
-    let explanation = explain(&policy, &question("ann", "write", r#"{"list":[1,2],"path":7}"#));
+    let explanation = explained(r#"{"list":[1,2],"path":7}"#);
     let operands = &explanation.rules[0].operands;
     assert_eq!(operands[2].why.as_deref(), Some("is of kind number, not string"));
     assert_eq!(operands[5].found.as_deref(), Some("2 values"));
     assert_eq!(explanation.rules[0].truth, Truth::Unknown);
     assert_eq!(
-        explain(&policy, &question("guest", "write", "{}")).rules.len(),
+        explain(&policy, &question("guest", "write", Arguments::NONE)).rules.len(),
         1,
         "also where permissions decide"
     );
-    assert!(explain(&policy, &question("nobody", "write", "{}")).rules.is_empty());
+    assert!(explain(&policy, &question("nobody", "write", Arguments::NONE)).rules.is_empty());
 }
