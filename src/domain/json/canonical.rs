@@ -15,24 +15,26 @@ use super::{
 const ROOM: usize = 512;
 
 /// A value that was read once, in its canonical form. Of an object it is known where each member ends, so that a few
-/// of them are read again without a look at the others.
+/// of them are read again without a look at the values of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Canonical {
     text: Arc<str>,
     /// Where the values of the members end, in order; none where it is no object.
-    ends: Box<[usize]>,
+    ends: Vec<usize>,
 }
 
 impl Canonical {
     /// Writes a value.
     #[must_use]
     pub fn new(value: &Value<'_>) -> Self {
-        let (mut text, mut ends) = (String::with_capacity(ROOM), Vec::new());
-        match value {
-            Value::Object(members) => write_object(members, &mut text, |end| ends.push(end)),
-            other => other.write_canonical(&mut text),
-        }
-        Self { text: text.into(), ends: ends.into() }
+        let mut text = String::with_capacity(ROOM);
+        let Some(members) = value.as_object() else {
+            value.write_canonical(&mut text);
+            return Self { text: text.into(), ends: Vec::new() };
+        };
+        let mut ends = Vec::with_capacity(members.len());
+        write_object(members, &mut text, |end| ends.push(end));
+        Self { text: text.into(), ends }
     }
 
     /// The canonical form.
@@ -42,7 +44,7 @@ impl Canonical {
     }
 
     /// The value again: the whole, or of an object only the members with these keys. What can't be read would be a
-    /// fault of ours: `null` has no field that a rule asks for, so that it matches.
+    /// fault of ours: it counts as `null`, of which most conditions can't be known, so that their rules match.
     #[must_use]
     pub fn read(&self, keys: Option<&[&str]>) -> Value<'_> {
         let wanted = keys.map(|keys| Wanted { keys, ends: self.ends.iter() });

@@ -32,7 +32,7 @@ pub fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Value<'a>, Fault> {
 /// Reads what was written from a value, all of it or the members of an object that are wanted.
 ///
 /// # Errors
-/// [`Fault`] if it wasn't.
+/// [`Fault`] if it wasn't; what isn't wanted isn't looked at.
 pub(super) fn read_again<'a>(text: &'a str, wanted: Option<Wanted<'_>>) -> Result<Value<'a>, Fault> {
     Parser { text, at: 0, open: Vec::new(), whole: None, depth_max: DEPTH_CEILING, wanted }.document()
 }
@@ -58,7 +58,7 @@ struct Parser<'a, 'w> {
     /// The value that nothing is around, once it is complete.
     whole: Option<Value<'a>>,
     depth_max: usize,
-    /// If not all are.
+    /// The only members that are read, if not all are.
     wanted: Option<Wanted<'w>>,
 }
 

@@ -95,10 +95,9 @@ pub(super) struct Survey<'s, 'v> {
 #[derive(Debug)]
 pub(super) struct Seen<'v> {
     places: Vec<Place<'v>>,
-    /// Of each kind of place the first, in order: what is seen by whoever finds nothing in any text.
-    kinds: Vec<Place<'v>>,
-    /// Whether nothing that is sought stands in any text there.
-    is_clean: bool,
+    /// Where nothing that is sought stands in any text there: of each kind of place the first, in order. What seeks in
+    /// vain is answered alike by all of one kind.
+    in_vain: Option<Vec<Place<'v>>>,
     /// Whether that says nothing of regular expressions.
     is_plain: bool,
 }
@@ -142,15 +141,10 @@ impl<'v> Seen<'v> {
             });
             ControlFlow::Continue(())
         });
-        let mut kinds: Vec<Place<'v>> = Vec::new();
-        for place in &places {
-            if !kinds.iter().any(|seen| seen.kind() == place.kind()) {
-                kinds.push(*place);
-            }
-        }
         let mut texts = places.iter().filter_map(Place::text);
         let is_clean = screen.search.as_ref().is_some_and(|search| !texts.any(|text| search.is_match(text)));
-        Self { places, kinds, is_clean, is_plain: screen.is_plain }
+        let in_vain = is_clean.then(|| first_of_each_kind(&places));
+        Self { places, in_vain, is_plain: screen.is_plain }
     }
 
     /// Shows everything that was found, in order, until the visitor has seen enough. Where no text has anything of what
@@ -160,19 +154,30 @@ impl<'v> Seen<'v> {
         matcher: &Matcher,
         mut visit: impl FnMut(Option<Found<'_, 'v>>) -> ControlFlow<()>,
     ) {
-        let is_vain = self.is_clean && matcher.is_search() && !(self.is_plain && matcher.is_regex());
+        let is_screened = matcher.is_search() && !(self.is_plain && matcher.is_regex());
+        let in_vain = self.in_vain.as_ref().filter(|_| is_screened);
+        let places = in_vain.unwrap_or(&self.places);
         let whole = Trail::whole();
-        let places = if is_vain { &self.kinds } else { &self.places };
         // The visitor has nothing left to stop.
         let _ = places.iter().try_for_each(|place| {
             visit(match place {
-                Place::Value(Value::String(_)) if is_vain => None,
+                Place::Value(Value::String(_)) if in_vain.is_some() => None,
                 Place::Value(value) => Some(Found::Value(value, &whole)),
                 Place::Missing => Some(Found::Missing),
                 Place::Blocked(kind) => Some(Found::Blocked(kind)),
             })
         });
     }
+}
+
+fn first_of_each_kind<'v>(places: &[Place<'v>]) -> Vec<Place<'v>> {
+    let mut kinds: Vec<Place<'v>> = Vec::new();
+    for place in places {
+        if !kinds.iter().any(|seen| seen.kind() == place.kind()) {
+            kinds.push(*place);
+        }
+    }
+    kinds
 }
 
 impl<'v> Place<'v> {

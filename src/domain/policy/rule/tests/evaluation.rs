@@ -43,7 +43,9 @@ fn read(arguments: &str) -> Value<'_> {
 fn ask(policy: &Policy, user: &str, tool: &str, arguments: &str) -> Verdict {
     let read = read(arguments);
     let canonical = Canonical::new(&read);
-    let verdict = evaluate(policy, &question(user, tool, Arguments::Canonical(&canonical)));
+    let asked = question(user, tool, Arguments::Canonical(&canonical));
+    let verdict = evaluate(policy, &asked);
+    assert_eq!(verdict, explain(policy, &asked).verdict);
     let again = question(user, tool, Arguments::Read(&read));
     assert_eq!(verdict, evaluate(policy, &again), "read before or not, the arguments are the same");
     assert_eq!(verdict, explain(policy, &again).verdict);

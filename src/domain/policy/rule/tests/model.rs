@@ -104,7 +104,7 @@ fn condition() -> impl Strategy<Value = Json> {
 
 /// A condition that searches texts in places that others may look at too.
 fn search() -> impl Strategy<Value = Json> {
-    let at = select(&["/**", "/*", "/**/a", "/a/*"][..]);
+    let at = select(&["/**", "/*", "/**/a", "/a/*", "/*/b", "/a/*/b"][..]);
     let matcher = prop_oneof![
         select(&["^a", "x$", "(?i)CM", "[pw].", "^$"][..]).prop_map(|regex| ("regex", json!([regex, "zz"]))),
         select(&["a", "cme", "x", "zz", "<user>"][..]).prop_map(|text| ("contains", json!([text, "zzz"]))),
