@@ -361,6 +361,21 @@ fn agrees(condition: &Json, arguments: &Json) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+#[test]
+fn rules_that_search_in_vain_still_meet_what_is_no_text() {
+    // A text stands in the way at one place, and is what is looked at in another.
+    for text in [r#"[{"b":"q"},"s"]"#, r#"[{"b":"q"},{}]"#, r#"[{"b":"q"},{"b":1}]"#] {
+        let rules: Vec<Rule> = (0..2)
+            .map(|number| rule(number, &json!({ "at": "/*/b", "contains": format!("z{number}") })))
+            .collect();
+        let (value, names) = (parse(text, &Limits::default()).unwrap(), names());
+        let (asked, facts): (Vec<&Rule>, _) = (rules.iter().collect(), facts(&value, &names));
+        let alone = Ruling::of(&asked, &facts);
+        assert!(alone.is_some(), "it can't be known of {text}");
+        assert_eq!(Rules::new(&rules).judge(&asked, &facts), alone, "{text}");
+    }
+}
+
 proptest! {
     // As many times more as CALLGATE_MODEL_ROUNDS says.
     #![proptest_config(ProptestConfig { cases: 2_500 * rounds(), failure_persistence: None, ..ProptestConfig::default() })]
