@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     options::Options,
-    samples::{Samples, us},
+    samples::{Samples, float, us},
 };
 
 /// What the log's writer appends at a time: a page.
@@ -69,6 +69,39 @@ impl Machine {
             commit: options.commit.clone(),
             rustc: options.rustc.clone(),
         })
+    }
+}
+
+/// What the time of all processors went to since the machine started, in clock ticks.
+#[derive(Debug, Clone, Copy)]
+pub struct Processors {
+    all: u64,
+    stolen: u64,
+}
+
+impl Processors {
+    /// Up to now.
+    ///
+    /// # Errors
+    /// When the kernel doesn't say.
+    pub fn now() -> anyhow::Result<Self> {
+        let text = fs::read_to_string("/proc/stat").context("cannot read `/proc/stat`")?;
+        Self::read(&text).context("`/proc/stat` doesn't begin with the processors' time")
+    }
+
+    /// Source: proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal. What guests got is in the first two.
+    fn read(text: &str) -> Option<Self> {
+        let ticks = text.strip_prefix("cpu ")?.lines().next()?.split_whitespace().take(8);
+        let ticks = ticks.map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
+        Some(Self { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
+    }
+
+    /// How much of what passed since then the host of a virtual machine gave to others although it was asked for, in
+    /// percent.
+    #[must_use]
+    pub fn stolen_percent_since(self, then: Self) -> f64 {
+        let (all, stolen) = (self.all.saturating_sub(then.all), self.stolen.saturating_sub(then.stolen));
+        float(stolen) / float(all.max(1)) * 100.0
     }
 }
 

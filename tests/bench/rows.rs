@@ -27,7 +27,7 @@ use callgate::{
 use clap::ValueEnum as _;
 
 use crate::{
-    machine::Machine,
+    machine::{Machine, Processors},
     options::{Options, Part, Scale},
     report::{Report, Row, Verdict},
     say,
@@ -103,12 +103,17 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         time: SystemClock::new().wall().rfc3339(),
         scale: in_words(&scale),
         machine: Machine::look(options, &server, &folder)?,
+        stolen_percent: vec![],
         rows: vec![],
     };
     let bench = Bench { server, folder, scale, audit_dir: options.audit_dir.clone() };
     let wanted = |part: &&Part| options.rows.is_empty() || options.rows.contains(part);
     for part in Part::value_variants().iter().filter(wanted) {
-        let rows = measured(&bench, *part, &report).await;
+        let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let before = Processors::now()?;
+        let rows = measured(&bench, *part, &name, &report).await;
+        let stolen = Processors::now()?.stolen_percent_since(before);
+        report.stolen_percent.push((name, (stolen * 10.0).round() / 10.0));
         report.rows.extend(rows);
         if let Some(path) = &options.json {
             report.save(path)?;
@@ -122,8 +127,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-async fn measured(bench: &Bench, part: Part, report: &Report) -> Vec<Row> {
-    let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+async fn measured(bench: &Bench, part: Part, name: &str, report: &Report) -> Vec<Row> {
     let start = Instant::now();
     say(&format!("== {name}"));
     let result = match part {
@@ -139,7 +143,7 @@ async fn measured(bench: &Bench, part: Part, report: &Report) -> Vec<Row> {
         Part::Floor => floor::measure(bench, report).await,
     };
     let rows = result.unwrap_or_else(|error| {
-        let mut row = Row::new(&name, "the whole part", format!("{error:#}"));
+        let mut row = Row::new(name, "the whole part", format!("{error:#}"));
         row.verdict = Verdict::Failed;
         vec![row]
     });

@@ -23,6 +23,8 @@ pub fn text(report: &Report) -> String {
 #[must_use]
 pub fn head(report: &Report) -> Vec<String> {
     let machine = &report.machine;
+    let stolen: Vec<String> =
+        report.stolen_percent.iter().map(|(part, percent)| format!("{part} {percent:.1} %")).collect();
     vec![
         format!("{}, {}", report.time, report.scale),
         format!(
@@ -33,6 +35,7 @@ pub fn head(report: &Report) -> Vec<String> {
             "{}; fdatasync of 4 KiB p50 {} µs, p99 {} µs; load average at the start {}",
             machine.file_system, machine.fdatasync_p50_us, machine.fdatasync_p99_us, machine.load_average
         ),
+        format!("of the processors' time the host gave to others: {}", stolen.join(", ")),
         format!("{} {}, {}", machine.callgate, machine.commit, machine.rustc),
     ]
 }
