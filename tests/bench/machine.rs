@@ -89,7 +89,7 @@ impl Processors {
         Self::read(&text).context("`/proc/stat` doesn't begin with the processors' time")
     }
 
-    /// Source: proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal. What guests got is in the first two.
+    /// Source: `proc_stat(5)`: user, nice, system, idle, iowait, irq, softirq, steal. Guests are in the first two.
     fn read(text: &str) -> Option<Self> {
         let ticks = text.strip_prefix("cpu ")?.lines().next()?.split_whitespace().take(8);
         let ticks = ticks.map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
