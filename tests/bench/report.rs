@@ -19,9 +19,7 @@ pub struct Report {
     pub scale: String,
     /// On what.
     pub machine: Machine,
-    /// What the host of a virtual machine gave to others of the processors' time, in percent, part by part. Reports of
-    /// earlier versions lack it.
-    #[serde(default)]
+    /// What the host of a virtual machine gave to others of the processors' time, in percent, part by part.
     pub stolen_percent: Vec<(String, f64)>,
     /// What came out.
     pub rows: Vec<Row>,
